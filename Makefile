@@ -1,0 +1,37 @@
+# Each target sets up what it needs in a virtual environment of its own, installed from pyproject.toml.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+# The oldest release of each dependency that sam-av supports; see the bounds in pyproject.toml.
+OLDEST := "torch==2.11.*" "torchaudio==2.11.*" "transformers==5.17.*" "accelerate==1.15.*" "huggingface_hub==1.33.*" "peft==0.19.*"
+
+.PHONY: demo test test-slow test-oldest lint clean
+
+demo: $(INSTALLED)
+	$(BIN)/sam-av demo
+
+test: lint
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(INSTALLED)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test-oldest:
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet $(OLDEST) --editable ".[test]"
+	.venv-oldest/bin/python -m pytest -m "not slow"
+
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	touch $@
+
+clean:
+	rm -rf .venv .venv-oldest .mypy_cache .ruff_cache .pytest_cache

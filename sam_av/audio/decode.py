@@ -1,0 +1,164 @@
+"""Sound from files and arrays: any format, rate and number of channels -> one mono waveform."""
+
+import itertools
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+import torchaudio
+from torch import Tensor
+
+from .log_mel import SAMPLING_RATE
+
+_CUT_SHORT = 0.95  # of the length that a file declares; those that are estimates are closer than that
+
+
+@dataclass
+class _Track:
+    """The audio track of an open file while it is decoded; times are in seconds."""
+
+    container: av.container.InputContainer
+    stream: av.AudioStream
+    damaged_packets: int = 0
+    first_sound: float | None = None
+    end_of_file: float = 0.0
+
+    def frames(self) -> Iterator[av.AudioFrame]:
+        """The frames that can be decoded, in order. Packets of other tracks only show how far the file goes."""
+        for packet in self.container.demux():
+            if packet.pts is not None and packet.time_base is not None:
+                self.end_of_file = max(
+                    self.end_of_file, float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                )
+            if packet.stream_index != self.stream.index:
+                continue
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                self.damaged_packets += 1
+                continue
+            for frame in frames:
+                if self.first_sound is None:
+                    self.first_sound = frame.time or 0.0
+                yield frame
+
+    @property
+    def origin(self) -> float:
+        """Where the file's clock starts: not at 0 in mp3 and in recorded broadcasts, and never before it."""
+        return max(self.container.start_time or 0, 0) / av.time_base
+
+    @property
+    def delay(self) -> float:
+        """By how much the sound starts after the file."""
+        return max((self.first_sound or 0.0) - self.origin, 0.0)
+
+    @property
+    def stops_early(self) -> bool:
+        """Whether the packets of all tracks end well before the header says; where the header says nothing, no."""
+        return self.end_of_file < _CUT_SHORT * (self.container.duration or 0) / av.time_base
+
+
+def read_audio(path: str | Path, sampling_rate: int = SAMPLING_RATE) -> Tensor:
+    """The audio track of a file as one mono waveform (n,) float32, full scale at -1..1.
+
+    Its first sample is the start of the file: a track that starts later than the picture is preceded by silence. The
+    file may be sound alone or a video, in any format that FFmpeg reads. Damaged stretches are left out, with a warning.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no sound or video file '{path}'.")
+    try:
+        with av.open(path) as container:
+            track = _Track(container, _find_stream(container, path))
+            pieces = list(_mono_pieces(track, sampling_rate))
+            silence = np.zeros(round(track.delay * sampling_rate), np.float32)
+            _warn_of_damage(path, track, sum(map(len, pieces)) / sampling_rate)
+    except av.FFmpegError as error:
+        raise ValueError(
+            f"'{path}' ({path.stat().st_size:,} bytes) cannot be decoded ({error.strerror}): it is empty, cut off or "
+            "no sound file. Play it, or get it again."
+        ) from error
+    samples = np.concatenate([silence, *pieces])
+    if not np.isfinite(samples).all():
+        raise ValueError(f"The sound of '{path}' holds NaN or infinite samples: export it again.")
+    return torch.from_numpy(samples)
+
+
+def to_mono_16k(waveform: Tensor | np.ndarray, sampling_rate: int) -> Tensor:
+    """A waveform (n,) or (channels, n) at any rate -> (n,) float32 at 16 kHz.
+
+    Floats are taken as they are, with full scale at -1..1; integers are PCM and are scaled to it.
+    """
+    sound = torch.as_tensor(waveform)
+    if sound.ndim not in (1, 2) or (sound.ndim == 2 and sound.shape[0] > sound.shape[1]):
+        raise ValueError(f"A waveform must be (n,) or (channels, n), not {tuple(sound.shape)}.")
+    if sound.numel() == 0:
+        raise ValueError(f"The waveform is empty: its shape is {tuple(sound.shape)}. Pass zeros for silence.")
+    if sampling_rate < 1 or sampling_rate != int(sampling_rate):
+        raise ValueError(f"The sampling rate must be a whole number of samples per second, not {sampling_rate}.")
+    sound = _to_full_scale(sound)
+    if not bool(torch.isfinite(sound).all()):
+        raise ValueError("The waveform holds NaN or infinite samples: decode the sound again or leave it out.")
+    mono = sound.mean(dim=0) if sound.ndim == 2 else sound
+    return torchaudio.functional.resample(mono, int(sampling_rate), SAMPLING_RATE)
+
+
+def _to_full_scale(sound: Tensor) -> Tensor:
+    if sound.is_floating_point():
+        return sound.float()
+    if sound.dtype == torch.uint8:  # 8-bit PCM is unsigned
+        return (sound.float() - 128) / 128
+    if sound.dtype in (torch.int16, torch.int32):
+        return sound.float() / -torch.iinfo(sound.dtype).min
+    raise ValueError(f"A waveform holds floats in -1..1, or PCM as uint8, int16 or int32, not {sound.dtype}.")
+
+
+def _find_stream(container: av.container.InputContainer, path: Path) -> av.AudioStream:
+    stream = container.streams.best("audio")
+    if stream is None:
+        tracks = [f"{track.type} ({track.codec_context.name})" for track in container.streams if track.codec_context]
+        raise ValueError(
+            f"'{path}' has no audio track: it holds {', '.join(tracks) or 'no track that can be decoded'}. Pass its "
+            "sound as a file of its own."
+        )
+    return stream
+
+
+def _mono_pieces(track: _Track, sampling_rate: int) -> Iterator[np.ndarray]:
+    """The decoded sound at the wanted rate, piece by piece (n,) float32."""
+    # A stream may change its layout or rate on the way, as joined mp3 files do; a resampler takes one of each.
+    for _, frames in itertools.groupby(track.frames(), lambda frame: (frame.layout.name, frame.sample_rate)):
+        resampler = av.AudioResampler(format="fltp", rate=sampling_rate)
+        for frame in itertools.chain(frames, [None]):
+            for resampled in resampler.resample(frame):
+                # The plain mean, as in AVSBench's preparation of VGGish: FFmpeg's own downmix adds stereo channels at
+                # 0.707 each, so that it clips, and drops the low-frequency channel of 5.1.
+                yield resampled.to_ndarray().mean(axis=0)
+
+
+def _warn_of_damage(path: Path, track: _Track, seconds: float) -> None:
+    """Warns where a part of the sound was lost; without any sound there is nothing to go on with."""
+    if seconds == 0:
+        raise ValueError(
+            f"No sound can be decoded from the audio track of '{path}' ({track.damaged_packets} damaged packets): it "
+            "is empty or cut off. Get the file again."
+        )
+    if track.damaged_packets or track.stops_early or _riff_is_cut_off(path):
+        warnings.warn(
+            f"'{path}' seems damaged or cut off: only {seconds:.2f} s of sound could be decoded "
+            f"({track.damaged_packets} damaged packets). Get the file again unless that is enough.",
+            stacklevel=3,
+        )
+
+
+def _riff_is_cut_off(path: Path) -> bool:
+    """Whether a wav holds less than its header says, of which FFmpeg takes no notice."""
+    with path.open("rb") as file:
+        header = file.read(8)
+    length = int.from_bytes(header[4:], "little")
+    # Recorders that write to a pipe leave the length open: all ones.
+    return header[:4] == b"RIFF" and length != 0xFFFFFFFF and path.stat().st_size < _CUT_SHORT * length

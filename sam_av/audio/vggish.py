@@ -1,0 +1,80 @@
+"""VGGish (Hershey et al. 2017, arXiv 1609.09430), the audio encoder of AVSBench and SAMA-AVS."""
+
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from .encoders import AudioEncoder, AudioFrontEnd, register_audio_encoder
+from .log_mel import log_mel_windows
+from .weights import check_weights, read_weights
+
+LOG_MEL = AudioFrontEnd(log_mel_windows)
+
+_FILE = "vggish-10086976.pth"  # torch.hub checks the download against the digits in its name
+_URL = f"https://github.com/harritaylor/torchvggish/releases/download/v0.1/{_FILE}"
+
+
+class VGGish(AudioEncoder):
+    """Log-mel examples (B, 1, 96, 64) -> embeddings (B, 128), as they leave the last ReLU (no PCA).
+
+    Parameters have torchvggish's names, so its weights load as they are. A bare `VGGish()` has random weights.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(audio_dim=128, front_end=LOG_MEL)
+        self.features = nn.Sequential(
+            *_convolution(1, 64), nn.MaxPool2d(2),
+            *_convolution(64, 128), nn.MaxPool2d(2),
+            *_convolution(128, 256), *_convolution(256, 256), nn.MaxPool2d(2),
+            *_convolution(256, 512), *_convolution(512, 512), nn.MaxPool2d(2),
+        )  # fmt: skip
+        self.embeddings = nn.Sequential(
+            nn.Linear(512 * 6 * 4, 4096), nn.ReLU(),
+            nn.Linear(4096, 4096), nn.ReLU(),
+            nn.Linear(4096, self.audio_dim), nn.ReLU(),
+        )  # fmt: skip
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, 1, 96, 64) -> (B, 128)."""
+        maps = self.features(features)  # (B, 512, 6, 4)
+        # The weights come from TensorFlow, whose channels are last when the maps are flattened.
+        return self.embeddings(maps.permute(0, 2, 3, 1).flatten(1))
+
+    @classmethod
+    def from_pretrained(cls, weights: str | Path | None = None) -> Self:
+        """VGGish with the weights of a `.pth` or `.safetensors` file, by default the published ones.
+
+        Those come from torch.hub's cache, or are downloaded into it (288 MB).
+        """
+        with torch.device("meta"):
+            encoder = cls()
+        if weights is None:
+            state, encoder.name = _published_weights(), "vggish"
+        else:
+            state = read_weights(Path(weights).expanduser())
+        check_weights(state, encoder.state_dict(), f"'{weights or _FILE}'")
+        encoder.load_state_dict({key: tensor.float() for key, tensor in state.items()}, assign=True)
+        return encoder.eval()
+
+
+def _convolution(channels_in: int, channels_out: int) -> list[nn.Module]:
+    return [nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1), nn.ReLU(inplace=True)]
+
+
+def _published_weights() -> dict[str, Tensor]:
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / _FILE
+    if cached.is_file():
+        return read_weights(cached)
+    try:
+        return torch.hub.load_state_dict_from_url(_URL, map_location="cpu", check_hash=True, weights_only=True)
+    except (OSError, RuntimeError) as error:  # no connection, no such page, no room on the disk; a wrong hash
+        raise FileNotFoundError(
+            f"The weights of VGGish are not on this machine and could not be downloaded ({error}). Get {_URL} where "
+            f"there is a connection and put it at {cached}, or say where it is: "
+            f'audio_encoder="/path/to/{_FILE}" (VGGish.from_pretrained("/path/to/{_FILE}")).'
+        ) from error
+
+
+register_audio_encoder("vggish", VGGish.from_pretrained, lambda _source: LOG_MEL)

@@ -1,0 +1,127 @@
+"""The README of a published adapter, written from its configuration."""
+
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from .config import SamAVConfig
+
+_METHODS = {
+    "sama": "SAMA-AVS: two-layer audio MLPs add an offset before each adapted layer of the frozen image encoder",
+    "ap-sam": "AP-SAM: the sound enters the mask decoder as prompt tokens; the image encoder sees no audio",
+    "sama+ap-sam": "SAMA-AVS offsets in the frozen image encoder, and the sound as prompt tokens (AP-SAM)",
+}
+_NOT_STATED = "not stated"
+
+
+def render_card(config: SamAVConfig, counts: str) -> str:
+    """The text of README.md: the Hub's metadata, then what a user wants to know.
+
+    `counts` is the text that `SamAV.print_trainable_parameters` prints.
+    """
+    card = config.card
+    base = config.base_model_name_or_path
+    metadata = ModelCardData(
+        library_name="sam-av",
+        pipeline_tag="mask-generation",
+        tags=["audio-visual-segmentation", "segment-anything", "adapter", config.method],
+        license=card.license,
+        base_model=base,
+        base_model_relation="adapter" if base else None,
+        datasets=[name for name in card.training_data if _is_dataset_id(name)] or None,
+        model_name="sam-av adapter" if card.metrics else None,
+        eval_results=[result for row in card.metrics for result in _eval_results(row)] or None,
+    )
+    return str(ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{_body(config, counts)}"))
+
+
+def _body(config: SamAVConfig, counts: str) -> str:
+    card = config.card
+    base = config.base_model_name_or_path
+    revision = f" at revision `{config.base_revision}`" if config.base_revision else ""
+    layers = (
+        config.adapter_layers if isinstance(config.adapter_layers, str) else ", ".join(map(str, config.adapter_layers))
+    )
+    return f"""\
+# Audio-visual segmentation adapter
+
+Given a frame and its sound, the mask of what makes the sound. This repository holds the trained adapter only; the
+frozen Segment Anything base comes by reference: {f"`{base}`{revision}" if base else "a base that has no public name"}.
+
+## Use
+
+```python
+from sam_av import SamAV
+model = SamAV.from_pretrained("<this repository>")
+for frame in model.segment("frame.png", "sound.wav"):
+    print(frame.time, frame.mask.shape, frame.score)
+```
+
+## Facts
+
+| | |
+|---|---|
+| method | {_METHODS[config.method]} |
+| encoder layers adapted | {layers if config.adapts_encoder else "none"} |
+| input | {config.image_size} px, {config.resize}; audio window: {config.audio_window} |
+| audio encoder | {config.audio_encoder or "none (embeddings are passed in)"}, {config.audio_dim} values |
+| threshold | {config.threshold} |
+| file format | version {config.format_version} |
+
+```
+{counts}
+```
+
+## Training data
+
+{_list(card.training_data)}
+
+Categories: {", ".join(card.training_categories) or _NOT_STATED}
+
+## Scores
+
+{_metrics_table(card.metrics)}
+
+## Licences
+
+| adapter | base | training data | converted checkpoint |
+|---|---|---|---|
+| {_or(card.license)} | {_or(card.base_license)} | {_or(card.data_license)} | {_or(card.checkpoint_license)} |
+"""
+
+
+def _metrics_table(rows: list[dict[str, Any]]) -> str:
+    if not rows:
+        return "None recorded."
+    head = "| data | split | protocol | size | mIoU | F-score |\n|---|---|---|---|---|---|\n"
+    return head + "\n".join(
+        f"| {row['dataset']} | {row['split']} | {row['protocol']} | {row['image_size']} "
+        f"| {100 * row['miou']:.2f} | {100 * row['f_score']:.2f} |"
+        for row in rows
+    )
+
+
+def _eval_results(row: dict[str, Any]) -> list[EvalResult]:
+    return [
+        EvalResult(
+            task_type="mask-generation",
+            dataset_type=row["dataset"],
+            dataset_name=f"{row['dataset']} ({row['split']}, protocol {row['protocol']})",
+            dataset_split=row["split"],
+            metric_type=metric,
+            metric_value=row[metric],
+        )
+        for metric in ("miou", "f_score")
+    ]
+
+
+def _is_dataset_id(name: str) -> bool:
+    return name.count("/") == 1 and " " not in name
+
+
+def _list(items: list[str]) -> str:
+    return "\n".join(f"- {item}" for item in items) or _NOT_STATED.capitalize() + "."
+
+
+def _or(text: str | None) -> str:
+    return text or _NOT_STATED

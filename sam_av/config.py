@@ -1,0 +1,153 @@
+"""What an adapter is: its method, the frozen networks that it stands on, and how its inputs are made."""
+
+import difflib
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+FORMAT_VERSION = 1
+METHODS = ("sama", "ap-sam", "sama+ap-sam")
+AUDIO_WINDOWS = ("example", "centered", "causal")
+RESIZE_MODES = ("squash", "pad")
+
+# A file that lacks one of these cannot be loaded safely; every other field has a meaningful default.
+_REQUIRED = (
+    "format_version", "method", "image_size", "audio_dim",
+    "base_fingerprint", "base_hidden_size", "base_num_layers",
+)  # fmt: skip
+
+
+def _setting(default: Any, help: str) -> Any:
+    if isinstance(default, list):
+        return field(default_factory=default.copy, metadata={"help": help})
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass
+class AdapterCard:
+    """Facts about an adapter that only its maker knows; they travel in config.json and appear in its README."""
+
+    license: str | None = _setting(
+        None, "Licence of the adapter, as an identifier of the Hub: apache-2.0, cc-by-nc-4.0."
+    )
+    base_license: str | None = _setting(None, "Licence of the base's weights.")
+    checkpoint_license: str | None = _setting(None, "Licence of the checkpoint that the adapter was converted from.")
+    data_license: str | None = _setting(None, "Licence of the training data.")
+    training_data: list[str] = _setting([], "Data sets that the adapter was trained on.")
+    training_categories: list[str] = _setting([], "Categories seen in training; evaluation tells the unseen apart.")
+    metrics: list[dict[str, Any]] = _setting(
+        [], "Scores, a row each: dataset, split, protocol, image_size, miou, f_score (0 to 1)."
+    )
+
+
+@dataclass
+class SamAVConfig:
+    """The configuration of one adapter, saved as config.json beside its weights.
+
+    Fields that begin with `base_` and `audio_encoder_fingerprint` are filled in when the adapter meets its base; the
+    rest is yours to choose.
+    """
+
+    method: str = _setting("sama", "sama (offsets in the encoder), ap-sam (audio as prompt tokens), or sama+ap-sam.")
+    base_model_name_or_path: str | None = _setting(None, "Hub id of the frozen SAM, where others can find it.")
+    base_revision: str | None = _setting(None, "Commit of the base on the Hub.")
+    base_fingerprint: str | None = _setting(None, "Sampled weights of the base's image encoder.")
+    base_hidden_size: int | None = _setting(None, "Width of the base's image encoder.")
+    base_num_layers: int | None = _setting(None, "Depth of the base's image encoder.")
+    image_size: int | None = _setting(None, "Side of the square input in pixels; None takes the base's own.")
+    audio_encoder: str | None = _setting("vggish", "Registered audio encoder; None where only embeddings are passed.")
+    audio_encoder_fingerprint: str | None = _setting(None, "Sampled weights of the audio encoder.")
+    audio_dim: int | None = _setting(None, "Width of the audio embedding; None takes the encoder's own.")
+    adapter_hidden_dim: int = _setting(512, "Hidden width of the audio MLPs.")
+    adapter_layers: str | list[int] = _setting("all", "Encoder layers that get an offset: 'all' or a list of indices.")
+    prompt_tokens: int = _setting(1, "Number of audio prompt tokens (ap-sam).")
+    train_mask_decoder: bool = _setting(True, "Train a copy of the mask decoder and keep it with the adapter.")
+    decoder_norm_eps: float | None = _setting(None, "LayerNorm epsilon of the decoder; None takes the base's own.")
+    loss: str = _setting("bce+iou", "Terms of the loss joined by '+': bce, iou, dice, focal.")
+    resize: str = _setting(
+        "squash", "squash: both sides to image_size; pad: longest side to it, zeros right and below."
+    )
+    image_mean: list[float] = _setting([0.485, 0.456, 0.406], "Mean of the pixel values, RGB in 0..1.")
+    image_std: list[float] = _setting([0.229, 0.224, 0.225], "Standard deviation of the pixel values.")
+    audio_window: str = _setting("example", "Sound a frame hears: example floor(t / 0.96), centered on t, or causal.")
+    threshold: float = _setting(0.5, "Probability above which a pixel belongs to the mask.")
+    card: AdapterCard = field(default_factory=AdapterCard, metadata={"help": "Facts for the adapter's README."})
+    format_version: int = _setting(FORMAT_VERSION, "Version of the file format.")
+
+    def __post_init__(self) -> None:
+        _check_choice("method", self.method, METHODS)
+        _check_choice("audio_window", self.audio_window, AUDIO_WINDOWS)
+        _check_choice("resize", self.resize, RESIZE_MODES)
+        if self.adapter_layers != "all" and not isinstance(self.adapter_layers, list):
+            raise ValueError(f"adapter_layers must be 'all' or a list of layer indices, not {self.adapter_layers!r}.")
+        if self.prompt_tokens < 1:
+            raise ValueError(f"prompt_tokens must be at least 1, not {self.prompt_tokens}.")
+        if not 0 < self.threshold < 1:
+            raise ValueError(f"threshold is a probability between 0 and 1, not {self.threshold}.")
+
+    @property
+    def adapts_encoder(self) -> bool:
+        """Whether audio enters the image encoder."""
+        return "sama" in self.method.split("+")
+
+    @property
+    def prompts_decoder(self) -> bool:
+        """Whether audio enters the mask decoder as prompt tokens."""
+        return "ap-sam" in self.method.split("+")
+
+    def layer_indices(self, num_layers: int) -> list[int]:
+        """The encoder layers that get an offset, in order, for an encoder of `num_layers` layers."""
+        if isinstance(self.adapter_layers, str):
+            return list(range(num_layers))
+        wrong = [layer for layer in self.adapter_layers if not 0 <= layer < num_layers]
+        if wrong or not self.adapter_layers:
+            raise ValueError(f"adapter_layers must name layers 0 to {num_layers - 1}, not {wrong or 'none at all'}.")
+        return sorted(set(self.adapter_layers))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as plain data."""
+        return asdict(self)
+
+    def to_json(self) -> str:
+        """The text of config.json."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], *, source: str = "the configuration") -> "SamAVConfig":
+        """The configuration in `data`; `source` names it in errors."""
+        if missing := [name for name in _REQUIRED if data.get(name) is None]:
+            raise ValueError(f"{source} is not the configuration of a sam-av adapter: it lacks {', '.join(missing)}.")
+        if data["format_version"] > FORMAT_VERSION:
+            raise ValueError(
+                f"{source} has format version {data['format_version']}; this sam-av reads up to {FORMAT_VERSION}. "
+                "Upgrade: pip install -U sam-av"
+            )
+        card = data.get("card") or {}
+        _check_known(card, AdapterCard, f"'card' in {source}")
+        _check_known(data, cls, source)
+        return cls(**{**data, "card": AdapterCard(**card)})
+
+    @classmethod
+    def from_json_file(cls, path: str | Path) -> "SamAVConfig":
+        """The configuration in a config.json."""
+        try:
+            data = json.loads(Path(path).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"'{path}' is not valid JSON: {error}") from error
+        if not isinstance(data, dict):
+            raise ValueError(f"'{path}' is not the configuration of a sam-av adapter: it holds no JSON object.")
+        return cls.from_dict(data, source=f"'{path}'")
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}.")
+
+
+def _check_known(data: dict[str, Any], cls: type, source: str) -> None:
+    known = [f.name for f in fields(cls)]
+    for name in data.keys() - set(known):
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise ValueError(f"{source} has an unknown field '{name}'{hint} (known: {', '.join(known)})")

@@ -1,0 +1,80 @@
+"""Losses on mask logits: the published BCE + soft IoU, and dice and focal as further terms."""
+
+from collections.abc import Callable
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def bce(logits: Tensor, masks: Tensor) -> Tensor:
+    """Binary cross-entropy, mean over pixels: (N, H, W) -> (N,)."""
+    return F.binary_cross_entropy_with_logits(logits, masks, reduction="none").mean(dim=(1, 2))
+
+
+def soft_iou(logits: Tensor, masks: Tensor) -> Tensor:
+    """1 - intersection / union of probabilities: (N, H, W) -> (N,).
+
+    Zero where the truth is empty: there the term is the constant 1 (or 0 / 0), with nothing to learn from.
+    """
+    probabilities = logits.sigmoid()
+    intersection = (probabilities * masks).sum(dim=(1, 2))
+    union = (probabilities + masks).sum(dim=(1, 2)) - intersection
+    present = masks.flatten(1).any(dim=1)
+    return torch.where(present, 1 - intersection / torch.where(present, union, 1), 0)
+
+
+def dice(logits: Tensor, masks: Tensor) -> Tensor:
+    """1 - dice coefficient of probabilities, smoothed by one pixel: (N, H, W) -> (N,)."""
+    probabilities = logits.sigmoid()
+    overlap = (probabilities * masks).sum(dim=(1, 2))
+    return 1 - (2 * overlap + 1) / (probabilities.sum(dim=(1, 2)) + masks.sum(dim=(1, 2)) + 1)
+
+
+def focal(logits: Tensor, masks: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
+    """Focal loss, mean over pixels: (N, H, W) -> (N,)."""
+    cross_entropy = F.binary_cross_entropy_with_logits(logits, masks, reduction="none")
+    miss = 1 - torch.exp(-cross_entropy)  # 1 - the probability given to the true class
+    weight = alpha * masks + (1 - alpha) * (1 - masks)
+    return (weight * miss**gamma * cross_entropy).mean(dim=(1, 2))
+
+
+TERMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "bce": bce,
+    "iou": soft_iou,
+    "dice": dice,
+    "focal": focal,
+}
+
+
+def parse_terms(names: str) -> list[Callable[[Tensor, Tensor], Tensor]]:
+    """The terms in a sum such as "bce+iou"."""
+    if unknown := [name for name in names.split("+") if name not in TERMS]:
+        raise ValueError(f"Unknown loss term {unknown[0]!r} in '{names}'; join any of {', '.join(TERMS)} by '+'.")
+    return [TERMS[name] for name in names.split("+")]
+
+
+def mask_loss(logits: Tensor, masks: Tensor, terms: str = "bce+iou", *, across_processes: bool = False) -> Tensor:
+    """The mean loss over annotated frames: logits (B, h, w), masks (B, H, W) of any size -> a scalar.
+
+    Logits are upsampled to the masks, bilinearly. A frame whose mask is all -1 is unannotated and carries no loss. With
+    `across_processes`, the mean is over the annotated frames of all processes: the local sum is scaled so that the
+    averaging of gradients, as distributed training does it, gives exactly that mean.
+    """
+    if masks.ndim != 3 or len(masks) != len(logits):
+        raise ValueError(f"mask_labels must be (B, H, W) with B = {len(logits)}, not {tuple(masks.shape)}.")
+    masks = masks.to(logits.device, torch.float32)
+    annotated = masks.flatten(1).ne(-1).any(dim=1)
+    targets = masks.clamp(min=0)
+    upsampled = F.interpolate(logits[:, None].float(), size=masks.shape[-2:], mode="bilinear", align_corners=False)[
+        :, 0
+    ]
+    per_frame = torch.stack([term(upsampled, targets) for term in parse_terms(terms)]).sum(dim=0)
+    total = torch.where(annotated, per_frame, 0).sum()
+
+    count = annotated.sum().to(total.dtype)
+    if across_processes and dist.is_available() and dist.is_initialized():
+        dist.all_reduce(count)
+        total = total * dist.get_world_size()
+    return total / count.clamp(min=1)

@@ -1,0 +1,20 @@
+"""The frozen part: Segment Anything, loaded from any of its formats, at any input size."""
+
+from .base import Base, load_base
+from .checkpoint import from_segment_anything, read_checkpoint, to_segment_anything
+from .decoder import decode_masks, encode_prompts, grid_positions
+from .encoder import encode_image
+from .resize import resize
+
+__all__ = [
+    "Base",
+    "decode_masks",
+    "encode_image",
+    "encode_prompts",
+    "from_segment_anything",
+    "grid_positions",
+    "load_base",
+    "read_checkpoint",
+    "resize",
+    "to_segment_anything",
+]

@@ -1,0 +1,82 @@
+"""The `sam-av` command as a user types it."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from conftest import GOLDEN, make_sam
+from PIL import Image
+
+from sam_av import SamAV
+from sam_av.cli import main
+
+
+def run(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "sam_av.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        **options,
+    )
+
+
+def test_help_is_quick_and_lists_the_verbs():
+    times = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        done = run("--help")
+        times.append(time.perf_counter() - begin)
+    assert done.returncode == 0 and "convert" in done.stdout and "demo" in done.stdout
+    assert min(times) < 0.5
+
+
+def test_demo(tmp_path):
+    done = run("demo", "--output", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "RANDOM weights" in done.stdout
+    assert Image.open(tmp_path / "out" / "strip.png").size == (768, 256)
+
+
+class TestConvert:
+    def test_there_and_back_is_bit_equal(self, tmp_path, capsys):
+        assert main(["convert", str(GOLDEN / "segment_anything_tiny.pth"), str(tmp_path / "folder")]) == 0
+        assert main(["convert", str(tmp_path / "folder"), str(tmp_path / "sam.pth")]) == 0
+        original = torch.load(GOLDEN / "segment_anything_tiny.pth", weights_only=True)
+        back = torch.load(tmp_path / "sam.pth", weights_only=True)
+        assert back.keys() == original.keys() and all(torch.equal(back[key], original[key]) for key in original)
+        assert "transformers format" in capsys.readouterr().out
+
+    def test_half_precision_stays_half(self, tmp_path):
+        make_sam().half().save_pretrained(tmp_path / "folder")
+        assert main(["convert", str(tmp_path / "folder"), str(tmp_path / "sam.pth")]) == 0
+        back = torch.load(tmp_path / "sam.pth", weights_only=True)
+        assert {tensor.dtype for tensor in back.values()} == {torch.float16}
+
+    def test_sama_checkpoint_becomes_an_adapter(self, tmp_path):
+        arguments = ["convert", str(GOLDEN / "sama_tiny.pth"), str(tmp_path / "adapter"), "--base", "someone/sam-tiny"]
+        assert main(arguments) == 0
+        model = SamAV.from_sama_checkpoint(GOLDEN / "sama_tiny.pth", device="cpu")
+        model.sam.save_pretrained(tmp_path / "base")
+        config = (tmp_path / "adapter" / "config.json").read_text()
+        assert '"base_model_name_or_path": "someone/sam-tiny"' in config
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["lost.pth", "out"], "There is no checkpoint 'lost.pth'"),
+            (["./lost", "out"], "neither a folder on this disk nor"),
+            ([str(GOLDEN / "segment_anything_tiny.pth"), str(GOLDEN)], "exists already"),
+            ([str(GOLDEN / "segment_anything_tiny.pth"), "out", "--base", "x/y"], "--base goes with a SAMA-AVS"),
+            ([str(GOLDEN / "sama_tiny.pth"), "out.pth"], "becomes an adapter folder"),
+            ([str(GOLDEN / "sama_tiny.pth"), "out", "--base", "/local/sam"], "not '/local/sam'"),
+        ],
+    )
+    def test_mistakes_give_one_line(self, tmp_path, monkeypatch, capsys, arguments, message):
+        monkeypatch.chdir(tmp_path)
+        assert main(["convert", *arguments]) == 1
+        error = capsys.readouterr().err
+        assert message in error and "Traceback" not in error
+        assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,80 @@
+"""model.segment on single pictures: files and arrays, prompts, thresholds, scores."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_model
+from PIL import Image
+from scipy.io import wavfile
+
+from sam_av.predict import frame_mask
+
+
+def picture():
+    return np.random.default_rng(0).integers(0, 256, (48, 80, 3), dtype=np.uint8)
+
+
+def sound():
+    return np.random.default_rng(1).uniform(-1, 1, 32_000).astype(np.float32)
+
+
+def test_picture_and_sound():
+    model = make_model()
+    (frame,) = model.segment(picture(), sound())
+    assert frame.mask.shape == frame.logits.shape == (48, 80) and frame.mask.dtype == bool
+    inputs = model.processor(picture(), sound(), 16_000)
+    logits = model(inputs["pixel_values"], inputs["audio"]).mask_logits
+    (mask,) = model.processor.post_process_masks(logits, [(48, 80)])
+    assert np.array_equal(frame.mask, mask.numpy())
+    assert frame.time == 0
+
+
+def test_files(tmp_path):
+    Image.fromarray(picture()).save(tmp_path / "frame.png")
+    wavfile.write(tmp_path / "sound.wav", 16_000, sound())
+    model = make_model()
+    (from_files,) = model.segment(tmp_path / "frame.png", tmp_path / "sound.wav")
+    (from_arrays,) = model.segment(picture(), sound())
+    assert np.allclose(from_files.logits, from_arrays.logits, atol=1e-4)
+
+
+def test_options_matter():
+    model = make_model()
+    (plain,) = model.segment(picture(), sound())
+    (clicked,) = model.segment(picture(), sound(), points=[[40, 24]], point_labels=[1])
+    (boxed,) = model.segment(picture(), sound(), box=[10, 10, 40, 40])
+    (later,) = model.segment(picture(), sound(), time=0.96)
+    assert later.time == 0.96
+    for other in (clicked, boxed, later):
+        assert not np.allclose(other.logits, plain.logits)
+    (greedy,) = model.segment(picture(), sound(), threshold=0.01)
+    assert greedy.mask.sum() > plain.mask.sum()
+
+
+def test_score_is_the_mean_probability_inside():
+    probability = torch.full((100, 100), 0.1)
+    probability[:10, :10] = torch.linspace(0.6, 0.8, 100).reshape(10, 10)
+    frame = frame_mask(1.5, probability.logit(), 0.5)
+    assert frame.time == 1.5 and frame.mask.sum() == 100
+    assert frame.score == pytest.approx(0.7, abs=1e-4)
+
+
+def test_score_of_an_almost_empty_mask_is_zero():
+    probability = torch.full((100, 100), 0.1)
+    probability[0, :9] = 0.99
+    assert frame_mask(0, probability.logit(), 0.5).score == 0
+
+
+def test_bad_sources(tmp_path):
+    model = make_model()
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG nothing")
+    for source, error, message in (
+        (tmp_path / "lost.png", FileNotFoundError, "no picture"),
+        (tmp_path / "broken.png", ValueError, "cannot be read as a picture"),
+    ):
+        with pytest.raises(error, match=message):
+            list(model.segment(source, sound()))
+    with pytest.raises(ValueError, match="needs the sound"):
+        list(model.segment(picture()))
+    with pytest.raises(FileNotFoundError):
+        list(model.segment(picture(), tmp_path / "lost.wav"))
