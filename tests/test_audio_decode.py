@@ -177,6 +177,17 @@ def test_a_file_that_is_cut_off_gives_what_it_has(tmp_path, name, codec, video):
     assert 12_000 < len(heard) < 24_000
 
 
+def test_damage_in_the_middle_costs_only_that_stretch(tmp_path):
+    path = write(tmp_path / "hurt.mp4", "aac", tones(2, 44_100, 2), movflags="faststart")
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 1_500] = b"\xff" * 1_500
+    path.write_bytes(content)
+    with pytest.warns(UserWarning, match=r"hurt.mp4' seems damaged .* \([1-9]\d* damaged packets\)"):
+        heard = read_audio(path)
+    assert 28_000 < len(heard) < 32_500
+
+
 def test_files_without_any_sound_to_decode(tmp_path):
     whole = write(tmp_path / "clip.mp4", "aac", tones(2, 44_100, 2), video="mpeg4").read_bytes()
     bad = {"empty.wav": b"", "text.mp3": b"<html>404: not found</html>" * 9, "headless.mp4": whole[: len(whole) // 2]}

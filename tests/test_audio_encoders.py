@@ -11,6 +11,7 @@ import huggingface_hub
 import pytest
 import torch
 from local_hub import LocalHub, Repository
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification, ASTModel, BertConfig, BertModel
 
@@ -198,6 +199,15 @@ def test_folders_that_hold_no_ast(ast_folder, tmp_path):
         load_audio_encoder(f"ast:{tmp_path / 'nowhere'}")
     (ast_folder / "model.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match="could not be loaded: Error no file named model"):
+        load_audio_encoder(f"ast:{ast_folder}")
+
+
+def test_ast_with_weights_missing(ast_folder):
+    state = load_file(ast_folder / "model.safetensors")
+    save_file({key: state[key] for key in sorted(state)[:-1]}, ast_folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(
+        ValueError, match=r"ast' lacks weights of the audio spectrogram transformer: \['layernorm.weight'"
+    ):
         load_audio_encoder(f"ast:{ast_folder}")
 
 

@@ -182,6 +182,15 @@ def test_offline_says_which_file_goes_where(hub, monkeypatch):
     assert not list(hub.iterdir())
 
 
+def test_a_damaged_copy_in_the_cache_is_named(hub):
+    hub.mkdir(parents=True)
+    (hub / "vggish-10086976.pth").write_bytes(b"PK\x03\x04")
+    with pytest.raises(
+        ValueError, match=rf"'{hub}/vggish-10086976.pth' is damaged or incomplete \(4 bytes\): delete it"
+    ):
+        VGGish.from_pretrained()
+
+
 @pytest.fixture
 def release(half_file, monkeypatch):
     """A web server that offers the weights under two names: with the digits of their hash, and with wrong ones."""
