@@ -4,12 +4,15 @@ import copy
 from collections.abc import Callable
 from pathlib import Path
 
-from peft import LoraConfig, get_peft_model_state_dict
+from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import save_file
 from transformers import SamModel
 
+from .weights import check_tensors, read_tensors
+
 # SAM's queries, keys and values are one Linear.
 ENCODER_QKV = r"vision_encoder.*attn\.qkv"
+WEIGHTS_NAME = "adapter_model.safetensors"
 _PEFT_PREFIX = "base_model.model."
 
 
@@ -26,8 +29,13 @@ def add_lora(sam: SamModel, name: str, config: LoraConfig) -> None:
 
 def load_lora(sam: SamModel, name: str, folder: Path) -> None:
     """Reads LoRA weights for the adapter `name` from a PEFT folder."""
-    sam.load_adapter(str(folder), adapter_name=name, is_trainable=True)
-    _to_float32(sam)
+    config = LoraConfig.from_pretrained(str(folder))
+    config.inference_mode = False
+    add_lora(sam, name, config)
+    path = folder / WEIGHTS_NAME
+    weights = {key.removeprefix(_PEFT_PREFIX): value for key, value in read_tensors(path).items()}
+    check_tensors(weights, get_peft_model_state_dict(sam, adapter_name=name), f"'{path}'")
+    set_peft_model_state_dict(sam, weights, adapter_name=name)
 
 
 def lora_files(sam: SamModel, name: str, base_name: str | None) -> dict[str, Callable[[Path], object]]:
@@ -43,7 +51,7 @@ def lora_files(sam: SamModel, name: str, base_name: str | None) -> dict[str, Cal
     }
     return {
         "adapter_config.json": lambda path: config.save_pretrained(str(path.parent)),
-        "adapter_model.safetensors": lambda path: save_file(weights, path, metadata={"format": "pt"}),
+        WEIGHTS_NAME: lambda path: save_file(weights, path, metadata={"format": "pt"}),
     }
 
 

@@ -26,7 +26,7 @@ from .storage import (
     fetch_adapter,
     load_parts,
     read_config,
-    read_weights,
+    read_parts,
     save_adapter,
 )
 
@@ -184,7 +184,7 @@ class SamAV(AdapterHost):
 
     def _load_folder(self, folder: Path, config: SamAVConfig, name: str) -> None:
         parts = self._new_parts(config)
-        read_weights(folder, parts)
+        read_parts(folder, parts)
         self._install(name, parts)
         if (folder / LORA_FOLDER).is_dir():
             load_lora(self.sam, name, folder / LORA_FOLDER)

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from .audio import VGGish
 from .config import SamAVConfig
-from .sam import Base, from_segment_anything, read_checkpoint
+from .sam import Base, from_segment_anything
 from .sam.checkpoint import to_transformers_key
+from .weights import read_tensors
 
 _GENERATOR = "image_encoder.prompt_generator."
 _FIRST = re.compile(re.escape(_GENERATOR) + r"lightweight_mlp_(\d+)\.0\.(weight|bias)")
@@ -36,9 +37,7 @@ def is_sama_checkpoint(state: dict[str, Tensor]) -> bool:
 
 def read_sama_checkpoint(path: Path) -> SamaCheckpoint:
     """Reads a released `.pth`; its positional matrix is its own random draw, and goes with the adapter."""
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no checkpoint '{path}'.")
-    state = read_checkpoint(path)
+    state = read_tensors(path)
     if not is_sama_checkpoint(state):
         raise ValueError(
             f"'{path}' is not a SAMA-AVS checkpoint: it has no '{_GENERATOR}shared_mlp.weight'. A plain "

@@ -12,8 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 from transformers import SamModel
 
@@ -22,6 +21,7 @@ from .config import SamAVConfig
 from .hub import check_public_name, fetch_folder, write_whole
 from .lora import has_lora, lora_files
 from .trained import TrainedParts
+from .weights import check_tensors, read_tensors
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
@@ -70,23 +70,15 @@ def read_config(folder: Path) -> SamAVConfig:
     return SamAVConfig.from_json_file(path)
 
 
-def read_weights(folder: Path, parts: TrainedParts) -> None:
+def read_parts(folder: Path, parts: TrainedParts) -> None:
     """Reads the weights in `folder` into `parts`, which must be made from the configuration beside them."""
     path = folder / WEIGHTS_NAME
-    if not path.is_file():
-        raise FileNotFoundError(f"The adapter in '{folder}' has no {WEIGHTS_NAME}.")
-    try:
-        tensors = load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"'{path}' is damaged or truncated: {error}. Download or copy it again.") from error
-    load_parts(parts, tensors, source=f"'{path}'")
+    load_parts(parts, read_tensors(path), source=f"'{path}'")
 
 
 def load_parts(parts: TrainedParts, tensors: dict[str, Tensor], *, source: str) -> None:
     """Loads every tensor of an adapter into `parts`, none missing and none left over."""
     if "positional_embedding" in tensors:
         parts.positional_embedding = torch.empty_like(tensors["positional_embedding"], dtype=torch.float32)
-    try:
-        parts.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise ValueError(f"The weights in {source} do not fit their configuration: {error}") from error
+    check_tensors(tensors, parts.state_dict(), source)
+    parts.load_state_dict(tensors)

@@ -143,7 +143,7 @@ def test_damaged_files(weights, tmp_path):
     (tmp_path / "empty.pth").touch()
     (tmp_path / "empty.safetensors").touch()
     for name in ("cut.pth", "cut.safetensors", "empty.pth", "empty.safetensors"):
-        with pytest.raises(ValueError, match=rf"{name}' is damaged or incomplete .* get it again"):
+        with pytest.raises(ValueError, match=rf"{name}' is damaged or truncated .* get it again"):
             VGGish.from_pretrained(tmp_path / name)
     (tmp_path / "text.pth").write_text("<html>404: not found</html>")
     with pytest.raises(ValueError, match=r"text.pth' is not a file of plain tensors: it is damaged, or"):
@@ -167,7 +167,7 @@ def test_files_of_something_else(weights, tmp_path):
 
 
 def test_a_missing_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no file of audio encoder weights '.*nowhere.pth'"):
+    with pytest.raises(FileNotFoundError, match=r"no file of weights '.*nowhere.pth'"):
         VGGish.from_pretrained(tmp_path / "nowhere.pth")
 
 
@@ -186,7 +186,7 @@ def test_a_damaged_copy_in_the_cache_is_named(hub):
     hub.mkdir(parents=True)
     (hub / "vggish-10086976.pth").write_bytes(b"PK\x03\x04")
     with pytest.raises(
-        ValueError, match=rf"'{hub}/vggish-10086976.pth' is damaged or incomplete \(4 bytes\): delete it"
+        ValueError, match=rf"'{hub}/vggish-10086976.pth' is damaged or truncated \(4 bytes\): delete it"
     ):
         VGGish.from_pretrained()
 

@@ -66,7 +66,7 @@ class TestConvert:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["lost.pth", "out"], "There is no checkpoint 'lost.pth'"),
+            (["lost.pth", "out"], "There is no file of weights 'lost.pth'"),
             (["./lost", "out"], "neither a folder on this disk nor"),
             ([str(GOLDEN / "segment_anything_tiny.pth"), str(GOLDEN)], "exists already"),
             ([str(GOLDEN / "segment_anything_tiny.pth"), "out", "--base", "x/y"], "--base goes with a SAMA-AVS"),

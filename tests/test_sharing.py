@@ -155,7 +155,7 @@ class TestRefused:
         tensors = load_file(file)
         tensors["stray"] = tensors.pop("no_mask_embed.weight")
         save_file(tensors, file)
-        with pytest.raises(ValueError, match=r"(?s)do not fit.*no_mask_embed.*stray"):
+        with pytest.raises(ValueError, match=r"has no 'no_mask_embed.weight', unknown 'stray'"):
             load(tmp_path)
 
     @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ class TestRefused:
     def test_missing_weights(self, tmp_path):
         save(tmp_path)
         (tmp_path / "adapter_model.safetensors").unlink()
-        with pytest.raises(FileNotFoundError, match="has no adapter_model.safetensors"):
+        with pytest.raises(FileNotFoundError, match="no file of weights .*adapter_model.safetensors"):
             load(tmp_path)
 
     def test_missing_subfolder(self, tmp_path):

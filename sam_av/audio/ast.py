@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
+from safetensors import SafetensorError
 from torch import Tensor
 
 from .encoders import AudioEncoder, AudioFrontEnd, is_local, register_audio_encoder
@@ -94,6 +95,8 @@ def _load(transformers_class: Any, source: str | Path, **options: Any) -> Any:
         else:
             reason = str(error).splitlines()[0]
         raise FileNotFoundError(f"The audio encoder 'ast:{source}' could not be loaded: {reason}.") from error
+    except SafetensorError as error:
+        raise ValueError(f"The weights of 'ast:{source}' are damaged or incomplete: get them again.") from error
 
 
 register_audio_encoder(

@@ -6,9 +6,9 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from ..weights import check_tensors, read_tensors
 from .encoders import AudioEncoder, AudioFrontEnd, register_audio_encoder
 from .log_mel import log_mel_windows
-from .weights import check_weights, read_weights
 
 LOG_MEL = AudioFrontEnd(log_mel_windows)
 
@@ -53,8 +53,8 @@ class VGGish(AudioEncoder):
         if weights is None:
             state, encoder.name = _published_weights(), "vggish"
         else:
-            state = read_weights(Path(weights).expanduser())
-        check_weights(state, encoder.state_dict(), f"'{weights or _FILE}'")
+            state = read_tensors(Path(weights).expanduser())
+        check_tensors(state, encoder.state_dict(), f"'{weights or _FILE}'")
         encoder.load_state_dict({key: tensor.float() for key, tensor in state.items()}, assign=True)
         return encoder.eval()
 
@@ -66,7 +66,7 @@ def _convolution(channels_in: int, channels_out: int) -> list[nn.Module]:
 def _published_weights() -> dict[str, Tensor]:
     cached = Path(torch.hub.get_dir()) / "checkpoints" / _FILE
     if cached.is_file():
-        return read_weights(cached)
+        return read_tensors(cached)
     try:
         return torch.hub.load_state_dict_from_url(_URL, map_location="cpu", check_hash=True, weights_only=True)
     except (OSError, RuntimeError) as error:  # no connection, no such page, no room on the disk; a wrong hash

@@ -1,7 +1,7 @@
 """The frozen part: Segment Anything, loaded from any of its formats, at any input size."""
 
 from .base import Base, load_base
-from .checkpoint import from_segment_anything, read_checkpoint, to_segment_anything
+from .checkpoint import from_segment_anything, to_segment_anything
 from .decoder import decode_masks, encode_prompts, grid_positions
 from .encoder import encode_image
 from .resize import resize
@@ -14,7 +14,6 @@ __all__ = [
     "from_segment_anything",
     "grid_positions",
     "load_base",
-    "read_checkpoint",
     "resize",
     "to_segment_anything",
 ]

@@ -9,7 +9,8 @@ from torch import nn
 from transformers import SamModel
 
 from ..hub import fetch_folder, is_repo_id
-from .checkpoint import from_segment_anything, read_checkpoint
+from ..weights import read_tensors
+from .checkpoint import from_segment_anything
 
 _CHECKPOINT_SUFFIXES = (".pth", ".pt", ".bin")
 
@@ -38,9 +39,7 @@ def load_base(
         return _from_live_model(base)
     path = Path(base)
     if path.suffix in _CHECKPOINT_SUFFIXES:
-        if not path.is_file():
-            raise FileNotFoundError(f"There is no checkpoint '{path}'.")
-        return Base(from_segment_anything(read_checkpoint(path)))
+        return Base(from_segment_anything(read_tensors(path)))
     folder = fetch_folder(
         base,
         ["config.json", "*.safetensors", "*.safetensors.index.json"],

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -69,22 +68,6 @@ def _rename(key: str, *, forward: bool) -> str:
     for old, new in table(_NORMS):
         key = key.replace(old, new)
     return key
-
-
-def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """Reads a `.pth` of plain tensors; one that needs other objects is refused, since unpickling them runs code."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(
-            f"'{path}' cannot be read as a checkpoint of tensors: it is damaged, or holds other Python objects, "
-            f"which are not unpickled, since that can run code. Save `model.state_dict()` and pass that file. ({error})"
-        ) from error
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(
-            f"'{path}' is not a flat state dict (name -> tensor). Save `model.state_dict()` and pass that file."
-        )
-    return dict(state)
 
 
 def config_from_tensors(state: Mapping[str, Tensor]) -> SamConfig:

@@ -1,4 +1,4 @@
-"""Reading an encoder's weights from a file: tensors only, and errors that say what to do."""
+"""Reading weights from a file: tensors only, and errors that say what to do."""
 
 import pickle
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> dict[str, Tensor]:
     """The flat state dict of a `.safetensors` file or of a `.pth` of plain tensors."""
     if not path.is_file():
-        raise FileNotFoundError(f"There is no file of audio encoder weights '{path}'.")
-    damaged = f"'{path}' is damaged or incomplete ({path.stat().st_size:,} bytes): delete it and get it again."
+        raise FileNotFoundError(f"There is no file of weights '{path}'.")
+    damaged = f"'{path}' is damaged or truncated ({path.stat().st_size:,} bytes): delete it and get it again."
     if path.suffix == ".safetensors":
         try:
             return load_file(path)
@@ -35,7 +35,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return dict(state)
 
 
-def check_weights(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str) -> None:
+def check_tensors(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str) -> None:
     """Raises a ValueError that names some of the tensors in which `state` differs from what is expected."""
     faults = [f"no '{key}'" for key in expected if key not in state]
     faults += [f"unknown '{key}'" for key in state if key not in expected]
@@ -46,4 +46,4 @@ def check_weights(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], s
     ]
     if faults:
         more = f" and {len(faults) - 4} more" if len(faults) > 4 else ""
-        raise ValueError(f"{source} does not hold the weights of this network: {', '.join(faults[:4])}{more}.")
+        raise ValueError(f"{source} does not hold the weights of this network: it has {', '.join(faults[:4])}{more}.")
