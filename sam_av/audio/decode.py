@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .log_mel import SAMPLING_RATE
 
-_CUT_SHORT = 0.95  # of the length that a file declares; those that are estimates are closer than that
+_CUT_SHORT = 0.95  # of the length that a file declares, which may be an estimate
 
 
 @dataclass

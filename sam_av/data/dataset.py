@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -98,12 +98,14 @@ class ClipDataset(Dataset[Clip]):
         split: str,
         index: Index,
         *,
-        categories: Sequence[str] = (),
+        categories: Sequence[str] | None = None,
         seed: int = 0,
         skip_bad: bool = False,
     ) -> None:
         self.name = name
         self.split = split
+        if categories is None:
+            categories = sorted({entry.category for entry in index.entries if entry.category is not None})
         self.categories = tuple(categories)
         self.seed = seed
         self.entries = index.entries
@@ -154,9 +156,10 @@ class ClipDataset(Dataset[Clip]):
 
     def _sound(self, index: int) -> Path:
         """The file of the sound of a clip."""
-        audio = self.entries[index].audio
-        assert audio is not None
-        return audio
+        entry = self.entries[index]
+        if entry.audio is None:
+            raise ValueError(f"There is no sound for the clip '{entry.id}'.")
+        return entry.audio
 
     def _masks(self, entry: ClipEntry, shape: tuple[int, ...]) -> tuple[Masks, np.ndarray]:
         """The masks of the frames, of shape (T, H, W), and which of them are truth, (T,) bool."""
@@ -172,9 +175,12 @@ class ClipDataset(Dataset[Clip]):
 
     def _read_mask(self, mask: Path | Shape, size: tuple[int, int]) -> np.ndarray:
         """The mask of one frame, (H, W)."""
-        return read_binary_mask(mask, size) if isinstance(mask, Path) else draw_shape(mask, size)
+        return self._read_mask_file(mask, size) if isinstance(mask, Path) else draw_shape(mask, size)
 
-    def _faults(self, kind: str, entry: ClipEntry) -> "contextmanager[None]":
+    def _read_mask_file(self, path: Path, size: tuple[int, int]) -> np.ndarray:
+        return read_binary_mask(path, size)
+
+    def _faults(self, kind: str, entry: ClipEntry) -> AbstractContextManager[None]:
         return problems_of(kind, entry.id, self._title)
 
     @property
