@@ -164,11 +164,13 @@ class SamAVProcessor:
             )
         window = self.front_end.window_samples
         if shared:
-            windows = frame_windows(waveforms[0], torch.tensor(moments), self.config.audio_window, window)
+            windows = frame_windows(
+                waveforms[0], torch.tensor(moments, dtype=torch.float64), self.config.audio_window, window
+            )
         else:
             windows = torch.cat(
                 [
-                    frame_windows(wave, torch.tensor([moment]), self.config.audio_window, window)
+                    frame_windows(wave, torch.tensor([moment], dtype=torch.float64), self.config.audio_window, window)
                     for wave, moment in zip(waveforms, moments, strict=True)
                 ]
             )
