@@ -196,7 +196,7 @@ class TestMethods:
         assert [offset is None for offset in offsets] == [True, True, False, False]
         gradients = []
         for layer in model.sam.vision_encoder.layers:
-            layer.register_forward_hook(lambda *call: gradients.append(call[2].requires_grad))
+            layer.mlp.register_forward_hook(lambda *call: gradients.append(call[2].requires_grad))
         model(**inputs)
         assert gradients == [False, False, True, True]
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from torch import Tensor
 from transformers.models.sam.modeling_sam import SamVisionEncoder
 
+from .attention import encoder_layer
+
 
 def encode_image(
     encoder: SamVisionEncoder, pixel_values: Tensor, offsets: Sequence[Tensor | None] | None = None
@@ -19,5 +21,5 @@ def encode_image(
     for index, layer in enumerate(encoder.layers):
         if offsets is not None and (offset := offsets[index]) is not None:
             hidden = hidden + offset.to(hidden.dtype)[:, None, None, :]
-        hidden = layer(hidden)
+        hidden = encoder_layer(layer, hidden)
     return encoder.neck(hidden)
