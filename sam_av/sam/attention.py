@@ -75,7 +75,7 @@ def _attend_windows(
 ) -> Tensor:
     """Attention inside of each tile of a region: qkv (B, H, W, 3, heads, d) -> (B, H, W, heads, d).
 
-    A tile is what of a window lies on the grid; `padding` (3, heads, d) is what a token of the rest gives, a zero token.
+    A tile is what of a window lies on the grid; `padding` (3, heads, d) is what a zero token gives.
     """
     batch, height, width, _, heads, dim = qkv.shape
     (tall, wide), down, across = tile, height // tile[0], width // tile[1]
