@@ -8,16 +8,39 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .clip import Clip, InstanceTrack
+    from .dataset import ClipDataset, ClipEntry
+    from .hub_dataset import IterableClips
+    from .open import open_dataset, write_dataset
+    from .problems import DataProblems, Problem
     from .scenes import Scenes, SceneSettings
 
 _HOMES = {
     "Clip": "clip",
+    "ClipDataset": "dataset",
+    "ClipEntry": "dataset",
+    "DataProblems": "problems",
     "InstanceTrack": "clip",
+    "IterableClips": "hub_dataset",
+    "Problem": "problems",
     "SceneSettings": "scenes",
     "Scenes": "scenes",
+    "open_dataset": "open",
+    "write_dataset": "open",
 }
 
-__all__ = ["Clip", "InstanceTrack", "SceneSettings", "Scenes"]
+__all__ = [
+    "Clip",
+    "ClipDataset",
+    "ClipEntry",
+    "DataProblems",
+    "InstanceTrack",
+    "IterableClips",
+    "Problem",
+    "SceneSettings",
+    "Scenes",
+    "open_dataset",
+    "write_dataset",
+]
 
 
 def __getattr__(name: str) -> Any:

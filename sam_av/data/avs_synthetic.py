@@ -67,10 +67,9 @@ class AVSSynthetic(ClipDataset):
         super().__init__("avs-synthetic", split, index, seed=seed, skip_bad=skip_bad)
 
     def _sound(self, index: int) -> Path:
-        entry = self.entries[index]
-        if entry.audio is not None or entry.category is None:
+        if self.split != "train":
             return super()._sound(index)
-        choices = self.sounds[entry.category]
+        choices = self.sounds[str(self.entries[index].category)]
         rng = np.random.default_rng((self.seed, int(self._epoch), index))
         return choices[rng.integers(len(choices))]
 

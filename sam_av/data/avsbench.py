@@ -1,4 +1,4 @@
-"""AVSBench-object: S4, one sounding object a clip, and MS3, several. Five frames, one a second; five seconds of sound."""
+"""AVSBench-object: S4, one sounding object a clip, and MS3, several. Five frames, one a second."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -41,6 +41,8 @@ class AVSS(ClipDataset):
         skip_bad: see `ClipDataset`.
     """
 
+    _mask_type = np.uint8
+
     def __init__(
         self,
         root: str | Path,
@@ -84,9 +86,9 @@ class AVSS(ClipDataset):
                         ),
                     )
                 )
-        super().__init__("avss", split, index, categories=categories, seed=seed, skip_bad=skip_bad)
-        if not self.entries:
+        if gone and not index.entries:
             raise FileNotFoundError(f"'{disk.root}' holds no video of {split!r} in {' or '.join(subsets)}.")
+        super().__init__("avss", split, index, categories=categories, seed=seed, skip_bad=skip_bad)
         if gone:
             self.left_out += gone
             warnings.warn(f"AVSS ({split}) goes on without {len(gone):,} videos: {summarize(gone)}", stacklevel=2)

@@ -1,4 +1,4 @@
-"""The interface of every data set: an index that is made without decoding, and clips that are decoded when asked for."""
+"""The interface of every data set: an index made without decoding, and clips that are decoded when asked for."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -20,6 +20,18 @@ from .video import read_frames
 
 Masks = np.ndarray | list[InstanceTrack] | None
 
+PICTURE_TIME = 0.48
+"""Seconds at which a picture without a time stands in its sound: amid the first 0.96 s, so that it hears them."""
+
+
+@dataclass(frozen=True)
+class TrackEntry:
+    """One sounding thing of a clip: its class, its id, and for each frame its shape, None where it is silent."""
+
+    category: str
+    id: int
+    shapes: tuple[Shape | None, ...]
+
 
 @dataclass(frozen=True)
 class ClipEntry:
@@ -31,7 +43,9 @@ class ClipEntry:
         video: the file that holds them.
         audio: the file of its sound, which may be the video.
         times: (T,) seconds of the frames; None takes one frame a second from the whole video.
-        masks: for each frame the file or the shape of its mask, None where there is no truth; or nothing at all.
+        masks: for each frame the file or the shape of its mask, None where there is no truth; or
+        tracks: what sounds in it, where all frames have a truth; or neither.
+        size: (height, width) of the frames, where the metadata gives it.
     """
 
     id: str
@@ -42,6 +56,8 @@ class ClipEntry:
     audio: Path | None = None
     times: tuple[float, ...] | None = None
     masks: tuple[Path | Shape | None, ...] = ()
+    tracks: tuple[TrackEntry, ...] | None = None
+    size: tuple[int, int] | None = None
 
     def files(self) -> Iterator[Path]:
         """All files that the clip needs."""
@@ -92,6 +108,8 @@ class ClipDataset(Dataset[Clip]):
         seed: of what is drawn at random at each access, together with the epoch and the number of the clip.
     """
 
+    _mask_type: type = bool  # of a pixel of a mask
+
     def __init__(
         self,
         name: str,
@@ -114,6 +132,8 @@ class ClipDataset(Dataset[Clip]):
         # Shared, so that the workers which a DataLoader keeps alive between epochs see it change.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self._settle(index.problems)
+        if not self.entries:
+            raise ValueError(f"{self._title}: there is no clip in it.")
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -149,9 +169,13 @@ class ClipDataset(Dataset[Clip]):
         if entry.video is not None:
             return read_frames(entry.video, entry.times)
         pictures = [read_picture(path) for path in entry.pictures]
+        height, width = entry.size or pictures[0].shape[:2]
         for path, picture in zip(entry.pictures, pictures, strict=True):
-            if picture.shape != pictures[0].shape:
-                raise ValueError(f"'{path}' is {picture.shape[:2]}, the first frame {pictures[0].shape[:2]} in size.")
+            if picture.shape[:2] != (height, width):
+                raise ValueError(
+                    f"'{path}' is {picture.shape[1]} x {picture.shape[0]} pixels; wanted {width} x {height}, as "
+                    f"{'the metadata says' if entry.size else 'the first frame is'}."
+                )
         return np.stack(pictures), np.array(entry.times, dtype=np.float64)
 
     def _sound(self, index: int) -> Path:
@@ -163,15 +187,16 @@ class ClipDataset(Dataset[Clip]):
 
     def _masks(self, entry: ClipEntry, shape: tuple[int, ...]) -> tuple[Masks, np.ndarray]:
         """The masks of the frames, of shape (T, H, W), and which of them are truth, (T,) bool."""
+        size = (shape[1], shape[2])
+        if entry.tracks is not None:
+            drawn = [np.stack([draw_shape(shape or [], size) for shape in track.shapes]) for track in entry.tracks]
+            tracks = [InstanceTrack(t.category, t.id, masks) for t, masks in zip(entry.tracks, drawn, strict=True)]
+            return tracks, np.ones(shape[0], dtype=bool)
         annotated = np.array([mask is not None for mask in entry.masks] or [False] * shape[0])
         if not annotated.any():
             return None, annotated
-        size = (shape[1], shape[2])
-        masks = {k: self._read_mask(mask, size) for k, mask in enumerate(entry.masks) if mask is not None}
-        full = np.zeros(shape, dtype=next(iter(masks.values())).dtype)
-        for k, mask in masks.items():
-            full[k] = mask
-        return full, annotated
+        empty: np.ndarray = np.zeros(size, dtype=self._mask_type)
+        return np.stack([empty if mask is None else self._read_mask(mask, size) for mask in entry.masks]), annotated
 
     def _read_mask(self, mask: Path | Shape, size: tuple[int, int]) -> np.ndarray:
         """The mask of one frame, (H, W)."""
@@ -191,15 +216,15 @@ class ClipDataset(Dataset[Clip]):
         """Ends with an error, or without the clips that have problems."""
         if not problems:
             return
-        spoilt = {problem.clip for problem in problems}
         if not self._skip_bad:
-            advice = f"Mend them, or pass skip_bad=True to go on without these {len(spoilt):,} clips."
+            advice = "Mend them, or pass skip_bad=True to go on without what they spoil."
             raise DataProblems(self._title, problems, advice)
         self.left_out += problems
+        spoilt = {problem.clip for problem in problems}
         self.entries = [entry for entry in self.entries if entry.id not in spoilt]
         if not self.entries:
             raise DataProblems(f"{self._title}: no clip is left", problems)
-        warnings.warn(f"{self._title}: {len(spoilt):,} clips are left out: {summarize(problems)}", stacklevel=3)
+        warnings.warn(f"{self._title}, left out: {summarize(problems)}", stacklevel=3)
 
 
 class _Faults(Dataset[list[Problem]]):

@@ -16,7 +16,7 @@ class Disk:
     """The files under a folder. Each folder is listed once, so that ten thousand clips are looked up in seconds."""
 
     def __init__(self, root: str | Path) -> None:
-        self.root = Path(root).expanduser().absolute()
+        self.root = Path(os.path.normpath(Path(root).expanduser().absolute()))
         self._listings: dict[Path, frozenset[str]] = {}
 
     def path(self, name: str) -> Path:
@@ -24,18 +24,19 @@ class Disk:
 
         Names are judged as they are written: a link that the owner of the folder put there may lead anywhere.
         """
-        # pathlib folds ".." only by asking the disk, which would follow the links.
+        # pathlib itself folds ".." only by asking the disk, which would follow the links.
         path = Path(os.path.normpath(self.root / name))
         if not path.is_relative_to(self.root):
             raise ValueError(f"'{name}' leads out of '{self.root}'; paths must stay inside of that folder.")
         return path
 
     def names(self, folder: Path) -> frozenset[str]:
-        """What a folder holds; nothing where there is no such folder."""
+        """What a folder holds; nothing where there is no such folder or it cannot be listed."""
         if folder not in self._listings:
             try:
-                self._listings[folder] = frozenset(os.listdir(folder))
-            except (FileNotFoundError, NotADirectoryError):
+                with os.scandir(folder) as found:
+                    self._listings[folder] = frozenset(item.name for item in found)
+            except OSError:
                 self._listings[folder] = frozenset()
         return self._listings[folder]
 
@@ -105,13 +106,13 @@ def rows_of_split(rows: Sequence[Row], split: str, source: Path) -> list[Row]:
     return chosen
 
 
-def check_fields(found: Iterable[str], known: Sequence[str]) -> None:
+def check_fields(found: Iterable[str], known: Sequence[str], where: str) -> None:
     """Raises for a name that is not among the known ones, with the name that was probably meant."""
     for name in found:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean '{near[0]}'?" if near else ""
-            raise ValueError(f"there is no field '{name}'{hint} The fields are {', '.join(known)}.")
+            raise ValueError(f"{where} has an unknown field '{name}'{hint} (known: {', '.join(known)}).")
 
 
 def _contents(names: frozenset[str]) -> str:

@@ -23,7 +23,7 @@ class Problem:
     detail: str
 
 
-class DataProblems(ValueError):
+class DataProblems(ValueError):  # noqa: N818 - it is not one error but all of them
     """All that is wrong with a data set; `problems` is the full list, the text counts it and shows some of each kind.
 
     Args:

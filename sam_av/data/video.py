@@ -19,12 +19,11 @@ def read_frames(path: Path, times: Sequence[float] | None) -> tuple[np.ndarray, 
     with VideoReader(path) as video:
         for time in count() if times is None else times:
             picture = video.at(float(time))
-            if picture is not None:
-                pictures.append(picture)
-            elif times is None:
+            if times is None and pictures and video.is_over(time):
                 break
-            else:
+            if picture is None:
                 raise ValueError(f"'{path}' ends at {video.end:.2f} s; a frame was wanted at {time:g} s.")
+            pictures.append(picture)
     return np.stack(pictures), np.arange(len(pictures), dtype=np.float64) if times is None else np.array(times, float)
 
 
@@ -75,6 +74,10 @@ class VideoReader:
         candidates = [frame for frame in (self._shown, self._next) if frame is not None]
         nearest = min(candidates, key=lambda frame: abs(self._seconds(frame) - time))
         return np.rot90(nearest.to_ndarray(format="rgb24"), round(nearest.rotation / 90))
+
+    def is_over(self, time: float) -> bool:
+        """Whether the last frame has been shown for most of its time by then."""
+        return self._next is None and time > self.end - self._lasting / 2
 
     def _start_at(self, time: float) -> None:
         """Goes on from the last key frame up to a time."""

@@ -1,9 +1,11 @@
 """What the writers of all layouts share: one file each of sound, picture, mask, video and table."""
 
 import csv
+import io
 import wave
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -14,9 +16,16 @@ from .clip import SAMPLE_RATE, Clip
 
 def write_waveform(path: Path, waveform: np.ndarray) -> None:
     """Writes a waveform (n,) as a wav of 16 bits."""
-    with wave.open(str(_with_folder(path)), "wb") as file:
+    _with_folder(path).write_bytes(encode_wav(waveform))
+
+
+def encode_wav(waveform: np.ndarray) -> bytes:
+    """What a wav of 16 bits with this waveform (n,) holds."""
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
         file.setparams((1, 2, SAMPLE_RATE, len(waveform), "NONE", "not compressed"))
         file.writeframes(to_pcm(waveform).astype("<i2").tobytes())
+    return buffer.getvalue()
 
 
 def to_pcm(waveform: np.ndarray) -> np.ndarray:
@@ -27,7 +36,7 @@ def to_pcm(waveform: np.ndarray) -> np.ndarray:
 def write_picture(path: Path, picture: np.ndarray) -> None:
     """Writes a frame (H, W, 3), a mask (H, W) bool or class ids (H, W) uint8, as the path's ending says."""
     pixels = np.where(picture, 255, 0).astype(np.uint8) if picture.dtype == bool else picture
-    options = {"quality": 95, "subsampling": 0} if path.suffix == ".jpg" else {}
+    options: dict[str, Any] = {"quality": 95, "subsampling": 0} if path.suffix == ".jpg" else {}
     Image.fromarray(pixels).save(_with_folder(path), **options)
 
 
@@ -51,8 +60,6 @@ def write_video(path: Path, clip: Clip) -> None:
 
 def write_table(path: Path, rows: Sequence[dict[str, object]]) -> None:
     """Writes a CSV file with a header."""
-    if not rows:
-        raise ValueError(f"There is no clip to write into '{path.parent}'.")
     with _with_folder(path).open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
