@@ -14,10 +14,10 @@ _METHODS = {
 _NOT_STATED = "not stated"
 
 
-def render_card(config: SamAVConfig, counts: str) -> str:
+def render_card(config: SamAVConfig, counts: str, repo_id: str | None = None) -> str:
     """The text of README.md: the Hub's metadata, then what a user wants to know.
 
-    `counts` is the text that `SamAV.print_trainable_parameters` prints.
+    `counts` is the text that `SamAV.print_trainable_parameters` prints; `repo_id` is where the card will stand.
     """
     card = config.card
     base = config.base_model_name_or_path
@@ -32,10 +32,10 @@ def render_card(config: SamAVConfig, counts: str) -> str:
         model_name="sam-av adapter" if card.metrics else None,
         eval_results=[result for row in card.metrics for result in _eval_results(row)] or None,
     )
-    return str(ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{_body(config, counts)}"))
+    return str(ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{_body(config, counts, repo_id)}"))
 
 
-def _body(config: SamAVConfig, counts: str) -> str:
+def _body(config: SamAVConfig, counts: str, repo_id: str | None) -> str:
     card = config.card
     base = config.base_model_name_or_path
     revision = f" at revision `{config.base_revision}`" if config.base_revision else ""
@@ -52,7 +52,7 @@ frozen Segment Anything base comes by reference: {f"`{base}`{revision}" if base 
 
 ```python
 from sam_av import SamAV
-model = SamAV.from_pretrained("<this repository>")
+model = SamAV.from_pretrained("{repo_id or "path/to/this/folder"}")
 for frame in model.segment("frame.png", "sound.wav"):
     print(frame.time, frame.mask.shape, frame.score)
 ```

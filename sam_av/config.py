@@ -2,14 +2,18 @@
 
 import difflib
 import json
+import types
+import typing
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 FORMAT_VERSION = 1
 METHODS = ("sama", "ap-sam", "sama+ap-sam")
 AUDIO_WINDOWS = ("example", "centered", "causal")
 RESIZE_MODES = ("squash", "pad")
+LOSS_TERMS = ("bce", "iou", "dice", "focal")
+_METRIC_FIELDS = ("dataset", "split", "protocol", "image_size", "miou", "f_score")
 
 # A file that lacks one of these cannot be loaded safely; every other field has a meaningful default.
 _REQUIRED = (
@@ -39,6 +43,12 @@ class AdapterCard:
     metrics: list[dict[str, Any]] = _setting(
         [], "Scores, a row each: dataset, split, protocol, image_size, miou, f_score (0 to 1)."
     )
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        for row in self.metrics:
+            if missing := [name for name in _METRIC_FIELDS if row.get(name) is None]:
+                raise ValueError(f"A row of metrics lacks {', '.join(missing)}: {row}.")
 
 
 @dataclass
@@ -75,14 +85,23 @@ class SamAVConfig:
     card: AdapterCard = field(default_factory=AdapterCard, metadata={"help": "Facts for the adapter's README."})
     format_version: int = _setting(FORMAT_VERSION, "Version of the file format.")
 
+    # Read by transformers' Trainer: what of the output is not worth gathering in an evaluation.
+    keys_to_ignore_at_inference: ClassVar[list[str]] = ["image_embeddings", "iou_scores"]
+
     def __post_init__(self) -> None:
+        _check_types(self)
         _check_choice("method", self.method, METHODS)
         _check_choice("audio_window", self.audio_window, AUDIO_WINDOWS)
         _check_choice("resize", self.resize, RESIZE_MODES)
+        for term in self.loss.split("+"):
+            _check_choice("each term of loss", term, LOSS_TERMS)
         if self.adapter_layers != "all" and not isinstance(self.adapter_layers, list):
             raise ValueError(f"adapter_layers must be 'all' or a list of layer indices, not {self.adapter_layers!r}.")
-        if self.prompt_tokens < 1:
-            raise ValueError(f"prompt_tokens must be at least 1, not {self.prompt_tokens}.")
+        for name in ("prompt_tokens", "adapter_hidden_dim", "audio_dim", "image_size", "decoder_norm_eps"):
+            if (value := getattr(self, name)) is not None and value <= 0:
+                raise ValueError(f"{name} must be positive, not {value}.")
+        if len(self.image_mean) != 3 or len(self.image_std) != 3 or min(self.image_std) <= 0:
+            raise ValueError("image_mean and image_std are three numbers each, the latter positive.")
         if not 0 < self.threshold < 1:
             raise ValueError(f"threshold is a probability between 0 and 1, not {self.threshold}.")
 
@@ -109,7 +128,7 @@ class SamAVConfig:
         """The configuration as plain data."""
         return asdict(self)
 
-    def to_json(self) -> str:
+    def to_json_string(self) -> str:
         """The text of config.json."""
         return json.dumps(self.to_dict(), indent=2) + "\n"
 
@@ -118,12 +137,14 @@ class SamAVConfig:
         """The configuration in `data`; `source` names it in errors."""
         if missing := [name for name in _REQUIRED if data.get(name) is None]:
             raise ValueError(f"{source} is not the configuration of a sam-av adapter: it lacks {', '.join(missing)}.")
-        if data["format_version"] > FORMAT_VERSION:
+        if not isinstance(data["format_version"], int) or data["format_version"] > FORMAT_VERSION:
             raise ValueError(
                 f"{source} has format version {data['format_version']}; this sam-av reads up to {FORMAT_VERSION}. "
                 "Upgrade: pip install -U sam-av"
             )
-        card = data.get("card") or {}
+        card = data.get("card", {})
+        if not isinstance(card, dict):
+            raise ValueError(f"'card' in {source} must be an object, not {card!r}.")
         _check_known(card, AdapterCard, f"'card' in {source}")
         _check_known(data, cls, source)
         return cls(**{**data, "card": AdapterCard(**card)})
@@ -143,6 +164,23 @@ class SamAVConfig:
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}.")
+
+
+def _check_types(settings: Any) -> None:
+    """Holds every field of a dataclass to its annotation: a file may have been edited by hand."""
+    for name, hint in typing.get_type_hints(type(settings)).items():
+        if typing.get_origin(hint) is not ClassVar and not _fits(value := getattr(settings, name), hint):
+            raise ValueError(f"{name} must be {getattr(hint, '__name__', hint)}, not {value!r}.")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if isinstance(hint, types.UnionType):
+        return any(_fits(value, choice) for choice in typing.get_args(hint))
+    if typing.get_origin(hint) is list:
+        return isinstance(value, list) and all(_fits(item, typing.get_args(hint)[0]) for item in value)
+    if hint in (int, float):
+        return isinstance(value, (int, hint)) and not isinstance(value, bool)
+    return isinstance(value, typing.get_origin(hint) or hint)
 
 
 def _check_known(data: dict[str, Any], cls: type, source: str) -> None:

@@ -20,7 +20,7 @@ def convert(source: str | Path, target: Path, *, base: str | None = None) -> str
     """
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise FileExistsError(f"'{target}' exists already: choose another name or remove it first.")
-    if Path(source).suffix == ".pth" and Path(source).is_file() and is_sama_checkpoint(read_tensors(Path(source))):
+    if Path(source).suffix in (".pth", ".pt") and is_sama_checkpoint(read_tensors(Path(source))):
         return _convert_sama(source, target, base)
     if base is not None:
         raise ValueError(f"--base goes with a SAMA-AVS checkpoint; '{source}' is a plain SAM.")

@@ -13,6 +13,7 @@ from .config import SamAVConfig
 from .data import Scenes, SceneSettings
 from .hub import write_whole
 from .model import SamAV
+from .viz import overlay
 
 _SIZE = 256
 
@@ -38,7 +39,7 @@ def run_demo(folder: Path) -> str:
     (result,) = model.segment(clip.frames[0], clip.waveform)
     truth = clip.binary_masks()[0]
     strip = np.concatenate(
-        [clip.frames[0], _overlay(clip.frames[0], truth), _overlay(clip.frames[0], result.mask)], axis=1
+        [clip.frames[0], overlay(clip.frames[0], truth), overlay(clip.frames[0], result.mask)], axis=1
     )
     write_whole(folder, {"strip.png": lambda path: Image.fromarray(strip).save(path)})
     overlap = (truth & result.mask).sum() / max(1, (truth | result.mask).sum())
@@ -67,9 +68,3 @@ def _tiny_sam() -> SamModel:
         mask_decoder_config={"hidden_size": 64, "mlp_dim": 128, "iou_head_hidden_dim": 64},
     )
     return SamModel(config).eval()
-
-
-def _overlay(frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The frame (H, W, 3) with the mask (H, W) tinted."""
-    tint = np.where(mask[..., None], np.array([255, 40, 80], np.uint8), frame)
-    return (0.5 * frame + 0.5 * tint).astype(np.uint8)

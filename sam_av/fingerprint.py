@@ -22,18 +22,18 @@ _DEPEND_ON_SIZE = ("pos_embed", "rel_pos_h", "rel_pos_w")
 def fingerprint(network: nn.Module) -> str | None:
     """The fingerprint of `network`: 96 values sampled evenly over its matrices in the order of their names.
 
-    None on the meta device, where weights have no values.
+    None without matrices, and on the meta device, where weights have no values.
     """
     matrices = sorted(
         (name, weight)
         for name, weight in network.named_parameters()
         if weight.ndim >= 2 and not name.endswith(_DEPEND_ON_SIZE)
     )
+    if not matrices or matrices[0][1].is_meta:
+        return None
     values = []
     for sample in range(_SAMPLES):
         weight = matrices[sample * len(matrices) // _SAMPLES][1].detach()
-        if weight.is_meta:
-            return None
         values.append(weight.flatten()[(sample * _STRIDE + 1) % weight.numel()].float())
     rounded = torch.stack(values).to("cpu", torch.bfloat16)
     return _VERSION + base64.b64encode(rounded.view(torch.uint8).numpy().tobytes()).decode()

@@ -14,7 +14,6 @@ from .config import SamAVConfig
 from .fingerprint import difference, fingerprint
 from .hub import check_public_name
 from .lora import ENCODER_QKV, activate_lora, add_lora, has_lora
-from .losses import parse_terms
 from .sam import Base, resize
 from .trained import TrainedParts
 
@@ -28,11 +27,8 @@ class AdapterHost(nn.Module):
 
     def __init__(self, base: Base, audio_encoder: AudioEncoder | None = None, *, image_size: int | None = None) -> None:
         super().__init__()
-        self.base_name, self.base_revision, self.base_encoder_only = (
-            base.name,
-            base.revision,
-            base.encoder_only,
-        )
+        self.base_name, self.base_revision = base.name, base.revision
+        self.base_encoder_only = base.encoder_only
         self.base_fingerprint = fingerprint(base.sam.vision_encoder)
         self.sam = resize(base.sam, image_size or base.sam.config.vision_config.image_size)
         self.audio_encoder = audio_encoder
@@ -60,6 +56,9 @@ class AdapterHost(nn.Module):
         """Puts the adapters into training mode; what is frozen stays in evaluation mode."""
         super().train(mode)
         self.sam.eval()
+        for name, module in self.sam.named_modules():
+            if "lora_" in name:  # its dropout trains with the adapter
+                module.train(mode)
         if self.audio_encoder is not None:
             self.audio_encoder.eval()
         return self
@@ -68,9 +67,15 @@ class AdapterHost(nn.Module):
 
     def add_adapter(self, name: str, config: SamAVConfig | None = None) -> None:
         """Puts a new, untrained adapter beside the others and makes it the active one."""
+        self._check_name(name)
         config = copy.deepcopy(config) if config is not None else SamAVConfig()
-        if self.audio_encoder is not None:
-            config.audio_encoder = self.audio_encoder.name
+        if None not in (config.base_model_name_or_path, self.base_name) and (
+            config.base_model_name_or_path != self.base_name
+        ):
+            raise ValueError(
+                f"The configuration names the base '{config.base_model_name_or_path}', but this model stands on "
+                f"'{self.base_name}'."
+            )
         self._install(name, self._new_parts(config))
 
     def add_lora(self, config: LoraConfig | None = None) -> None:
@@ -89,7 +94,7 @@ class AdapterHost(nn.Module):
         self._require(name)
         for other in self.adapters:
             self._parts(other).set_trainable(other == name)
-        activate_lora(self.sam, name)
+        activate_lora(self.sam, name if self._adapter_enabled else None)
         self.active_adapter = name
 
     def delete_adapter(self, name: str) -> None:
@@ -138,11 +143,20 @@ class AdapterHost(nn.Module):
         if name not in self.adapters:
             raise ValueError(f"There is no adapter '{name}'; this model has: {', '.join(self.adapters) or 'none'}.")
 
-    def _install(self, name: str, parts: TrainedParts) -> None:
-        if not name or "." in name:
-            raise ValueError(f"An adapter's name is a non-empty text without a dot, not {name!r}.")
+    def _check_name(self, name: str) -> None:
+        if not name or "." in name or hasattr(nn.ModuleDict, name):
+            raise ValueError(
+                f"An adapter's name is a non-empty text without a dot, and no word of Python, not {name!r}."
+            )
         if name in self.adapters:
             raise ValueError(f"There is an adapter '{name}' already: choose another name or delete it first.")
+
+    def _install(self, name: str, parts: TrainedParts) -> None:
+        if self.base_encoder_only and parts.positional_embedding is None:
+            raise ValueError(
+                "This model was read from a SAMA-AVS checkpoint, which brings no whole SAM for other adapters to stand "
+                "on: pass the SAM that it was trained on to from_sama_checkpoint(..., base=...)."
+            )
         self.adapters[name] = parts.to(self.device)
         self.set_adapter(name)
 
@@ -150,7 +164,6 @@ class AdapterHost(nn.Module):
         """Fresh parts for `config`, once it is sure that they belong on these frozen networks."""
         self._match_base(config)
         self._match_audio_encoder(config)
-        parse_terms(config.loss)
         if config.decoder_norm_eps is None:
             config.decoder_norm_eps = self.sam.config.mask_decoder_config.layer_norm_eps
         return TrainedParts(config, self.sam)
@@ -184,12 +197,18 @@ class AdapterHost(nn.Module):
                 "different image sizes cannot share one model. Load it with a SamAV.from_pretrained of its own."
             )
         config.image_size = vision.image_size
-        if config.base_model_name_or_path is None:
+        if config.base_model_name_or_path in (None, self.base_name):
             config.base_model_name_or_path, config.base_revision = self.base_name, self.base_revision
 
     def _match_audio_encoder(self, config: SamAVConfig) -> None:
         if (encoder := self.audio_encoder) is None:
             return
+        known = config.audio_encoder_fingerprint is not None
+        if not known and config.audio_encoder not in (None, SamAVConfig.audio_encoder, encoder.name):
+            raise ValueError(
+                f"The configuration names the audio encoder '{config.audio_encoder}', but this model has "
+                f"'{encoder.name}'."
+            )
         if config.audio_dim not in (None, encoder.audio_dim):
             raise ValueError(
                 f"The adapter takes audio embeddings of {config.audio_dim} values; the audio encoder "
@@ -204,6 +223,8 @@ class AdapterHost(nn.Module):
                 f"Wrong audio encoder: the adapter was trained on '{config.audio_encoder}'; '{encoder.name}' as given "
                 f"has other weights ({share:.0%} of the sampled ones differ)."
             )
+        if encoder.name is not None or not known:
+            config.audio_encoder = encoder.name
 
     # ------------------------------------------------------------------------------------------------------- counts
 

@@ -32,8 +32,10 @@ def fetch_folder(
     `what` names in errors the thing that is looked for ("the adapter", "the base").
     """
     name = str(name_or_path)
-    if Path(name).is_dir():
-        return _inside(Path(name), subfolder, what, name)
+    if Path(name).expanduser().is_dir():
+        return _inside(Path(name).expanduser(), subfolder, what, name)
+    if Path(name).is_file():
+        raise FileNotFoundError(f"{what} is a folder, but '{name}' is a file: pass the folder that it lies in.")
     if not is_repo_id(name):
         raise FileNotFoundError(f"{what} '{name}' is neither a folder on this disk nor the id of a Hub repository.")
     prefix = f"{subfolder.strip('/')}/" if subfolder else ""
@@ -68,8 +70,10 @@ def fetch_folder(
 
 def is_repo_id(name: str) -> bool:
     """Whether `name` can be the id of a Hub repository, and is not something that lies on this disk."""
-    if Path(name).exists():
-        return False
+    return not Path(name).exists() and _has_form_of_repo_id(name)
+
+
+def _has_form_of_repo_id(name: str) -> bool:
     try:
         validate_repo_id(name)
     except HFValidationError:
@@ -79,7 +83,7 @@ def is_repo_id(name: str) -> bool:
 
 def check_public_name(name: str | None) -> None:
     """Raises when the name of a base is one that nobody else can resolve, such as a path on this disk."""
-    if name is not None and not is_repo_id(name):
+    if name is not None and not _has_form_of_repo_id(name):
         raise ValueError(
             f"base_model_name_or_path must be the id of a Hub repository, which others can find, not '{name}'."
         )

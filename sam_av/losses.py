@@ -48,29 +48,24 @@ TERMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def parse_terms(names: str) -> list[Callable[[Tensor, Tensor], Tensor]]:
-    """The terms in a sum such as "bce+iou"."""
-    if unknown := [name for name in names.split("+") if name not in TERMS]:
-        raise ValueError(f"Unknown loss term {unknown[0]!r} in '{names}'; join any of {', '.join(TERMS)} by '+'.")
-    return [TERMS[name] for name in names.split("+")]
-
-
 def mask_loss(logits: Tensor, masks: Tensor, terms: str = "bce+iou", *, across_processes: bool = False) -> Tensor:
     """The mean loss over annotated frames: logits (B, h, w), masks (B, H, W) of any size -> a scalar.
 
-    Logits are upsampled to the masks, bilinearly. A frame whose mask is all -1 is unannotated and carries no loss. With
-    `across_processes`, the mean is over the annotated frames of all processes: the local sum is scaled so that the
-    averaging of gradients, as distributed training does it, gives exactly that mean.
+    Logits are upsampled to the masks, bilinearly. A mask is 0 where nothing sounds and positive where something does;
+    a frame whose mask is all -1 is unannotated and carries no loss.
+
+    With `across_processes` the mean is over the annotated frames of all processes, which must then all make this call.
+    The local sum is scaled so that the averaging of gradients, as distributed training does it, gives that mean.
     """
     if masks.ndim != 3 or len(masks) != len(logits):
         raise ValueError(f"mask_labels must be (B, H, W) with B = {len(logits)}, not {tuple(masks.shape)}.")
     masks = masks.to(logits.device, torch.float32)
     annotated = masks.flatten(1).ne(-1).any(dim=1)
-    targets = masks.clamp(min=0)
+    targets = masks.clamp(0, 1)  # masks may be stored as 0 and 255
     upsampled = F.interpolate(logits[:, None].float(), size=masks.shape[-2:], mode="bilinear", align_corners=False)[
         :, 0
     ]
-    per_frame = torch.stack([term(upsampled, targets) for term in parse_terms(terms)]).sum(dim=0)
+    per_frame = torch.stack([TERMS[name](upsampled, targets) for name in terms.split("+")]).sum(dim=0)
     total = torch.where(annotated, per_frame, 0).sum()
 
     count = annotated.sum().to(total.dtype)

@@ -4,13 +4,16 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import torch
 from huggingface_hub import CommitInfo, HfApi
+from huggingface_hub.errors import HfHubHTTPError
 from torch import Tensor, nn
+from transformers.models.sam.modeling_sam import SamMaskDecoder
 from transformers.utils import ModelOutput
 
+from .adapter import AudioAdapter
 from .audio import AudioEncoder, resolve_audio_encoder
 from .config import SamAVConfig
 from .fingerprint import fingerprint
@@ -18,12 +21,14 @@ from .host import AdapterHost
 from .lora import load_lora
 from .losses import mask_loss
 from .processor import SamAVProcessor
+from .prompt import AudioPrompt
 from .sam import decode_masks, encode_image, encode_prompts, grid_positions, load_base
 from .sama_checkpoint import read_sama_checkpoint
 from .storage import (
     CARD_NAME,
     LORA_FOLDER,
     fetch_adapter,
+    has_lora_files,
     load_parts,
     read_config,
     read_parts,
@@ -51,11 +56,23 @@ class SamAVOutput(ModelOutput):
     image_embeddings: Tensor | None = None
 
 
+class _RunningParts(NamedTuple):
+    """The modules of one forward pass; `adapter` and `prompt` are None where no sound enters there."""
+
+    decoder: SamMaskDecoder
+    no_mask: Tensor
+    positions: Tensor
+    adapter: AudioAdapter | None = None
+    prompt: AudioPrompt | None = None
+
+
 class SamAV(AdapterHost):
     """Masks of what sounds: a frozen SAM and audio encoder, and one or more named adapters, of which one is active.
 
     Build it with `from_base` (untrained adapters), `from_pretrained` (published ones) or `from_sama_checkpoint`.
     """
+
+    gradient_checkpointing = False
 
     # ------------------------------------------------------------------------------------------------- construction
 
@@ -85,6 +102,7 @@ class SamAV(AdapterHost):
             dtype: of the frozen image encoder; "auto" is bfloat16 on a CUDA device that has it, float32 elsewhere.
         """
         config = SamAVConfig() if config is None else config
+        device, dtype = _placement(device, dtype)
         loaded = load_base(base, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only)
         encoder = resolve_audio_encoder(audio_encoder, config.audio_encoder)
         model = cls(loaded, encoder, image_size=config.image_size)
@@ -111,6 +129,7 @@ class SamAV(AdapterHost):
         `base`, in any form that `from_base` takes, stands in for that name; it must have the same weights. `revision`
         and `subfolder` are the adapter's.
         """
+        device, dtype = _placement(device, dtype)
         download: dict[str, Any] = {
             "token": token,
             "cache_dir": cache_dir,
@@ -146,7 +165,8 @@ class SamAV(AdapterHost):
         It brings the image encoder, and mostly the audio encoder, but no prompt encoder: for clicks, boxes and
         `disable_adapter` pass the SAM that it was trained on as `base`.
         """
-        checkpoint = read_sama_checkpoint(Path(path))
+        device, dtype = _placement(device, dtype)
+        checkpoint = read_sama_checkpoint(Path(path).expanduser())
         encoder = checkpoint.audio_encoder if audio_encoder is None else resolve_audio_encoder(audio_encoder, "vggish")
         checkpoint.config.base_fingerprint = fingerprint(checkpoint.base.sam.vision_encoder)
         loaded = checkpoint.base if base is None else load_base(base)
@@ -172,6 +192,7 @@ class SamAV(AdapterHost):
         local_files_only: bool = False,
     ) -> None:
         """Loads another adapter of the same frozen networks beside the present ones and makes it the active one."""
+        self._check_name(name)
         folder = fetch_adapter(
             name_or_path,
             revision=revision,
@@ -185,19 +206,11 @@ class SamAV(AdapterHost):
     def _load_folder(self, folder: Path, config: SamAVConfig, name: str) -> None:
         parts = self._new_parts(config)
         read_parts(folder, parts)
-        self._install(name, parts)
-        if (folder / LORA_FOLDER).is_dir():
+        if has_lora_files(folder):
             load_lora(self.sam, name, folder / LORA_FOLDER)
-            self.set_adapter(name)
+        self._install(name, parts)
 
-    def _place(self, device: str | torch.device | None, dtype: str | torch.dtype) -> Self:
-        if device is None:
-            device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-        device = torch.device(device)
-        if dtype == "auto":
-            dtype = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
-        if not isinstance(dtype, torch.dtype):
-            raise ValueError(f"dtype is 'auto' or a torch.dtype such as torch.bfloat16, not {dtype!r}.")
+    def _place(self, device: torch.device, dtype: torch.dtype) -> Self:
         self.to(device)
         # Of the frozen networks the image encoder alone costs enough to be worth half precision.
         for key, weight in self.sam.named_parameters():
@@ -217,8 +230,12 @@ class SamAV(AdapterHost):
         input_labels: Tensor | None = None,
         input_boxes: Tensor | None = None,
         image_embeddings: Tensor | None = None,
+        original_sizes: Tensor | None = None,
     ) -> SamAVOutput:
         """One mask for each frame of the batch: of what sounds, and of what the clicks and boxes say.
+
+        In training mode under `torch.distributed` the loss counts the annotated frames of all processes, which must
+        then all run this.
 
         Args:
             pixel_values: (B, 3, S, S), normalised.
@@ -228,24 +245,21 @@ class SamAV(AdapterHost):
             input_labels: (B, N), 1 for a click on the object, 0 for one beside it; all 1 when left out.
             input_boxes: (B, 4), left, top, right, bottom in pixels of the S x S input.
             image_embeddings: (B, 256, S / 16, S / 16) instead of `pixel_values`, where no audio enters the encoder.
+            original_sizes: not used; with it, `model(**processor(...))` works.
         """
-        parts = self._parts() if self._adapter_enabled else None
-        adapter = parts.audio_adapter if parts is not None else None
-        prompt = parts.audio_prompt if parts is not None else None
-        decoder = (parts and parts.mask_decoder) or self.sam.mask_decoder
-        no_mask = (parts and parts.no_mask_embed) or self.sam.prompt_encoder.no_mask_embed
-        positions = self.sam.shared_image_embedding.positional_embedding
-        if parts is not None and parts.positional_embedding is not None:
-            positions = parts.positional_embedding
-        dtype = no_mask.weight.dtype
+        running = self._running_parts()
+        dtype = running.no_mask.dtype
 
-        embedding = self.encode_audio(audio).to(dtype) if parts is not None else None
+        embedding = self.encode_audio(audio).to(dtype) if self._adapter_enabled else None
         if image_embeddings is None:
             pixels = self._check_pixels(pixel_values)
             _check_batch(len(pixels), audio=embedding)
-            image_embeddings = encode_image(self.sam.vision_encoder, pixels, adapter(embedding) if adapter else None)
-        elif adapter is not None:
-            raise ValueError("image_embeddings cannot be passed in: this adapter brings audio into the image encoder.")
+            offsets = running.adapter(embedding) if running.adapter is not None else None
+            image_embeddings = encode_image(
+                self.sam.vision_encoder, pixels, offsets, checkpointing=self.gradient_checkpointing and self.training
+            )
+        else:
+            self._check_embeddings(image_embeddings, pixel_values)
         _check_batch(len(image_embeddings), audio=embedding, input_points=input_points, input_boxes=input_boxes)
 
         if self.base_encoder_only and (input_points is not None or input_boxes is not None):
@@ -253,17 +267,17 @@ class SamAV(AdapterHost):
                 "Clicks and boxes need SAM's prompt encoder, which a SAMA-AVS checkpoint lacks: pass the SAM that it "
                 "was trained on to from_sama_checkpoint(..., base=...)."
             )
-        tokens = encode_prompts(self.sam.prompt_encoder, positions, input_points, input_labels, input_boxes)
-        if prompt is not None:
-            heard = prompt(embedding)
+        tokens = encode_prompts(self.sam.prompt_encoder, running.positions, input_points, input_labels, input_boxes)
+        if running.prompt is not None:
+            heard = running.prompt(embedding)
             tokens = heard if tokens is None else torch.cat([heard, tokens.to(heard.dtype)], dim=2)
 
         logits, iou = decode_masks(
-            decoder,
+            running.decoder,
             image_embeddings.to(dtype),
-            grid_positions(positions, image_embeddings.shape[-1]).to(dtype),
-            tokens,
-            no_mask.weight,
+            grid_positions(running.positions, image_embeddings.shape[-1]).to(dtype),
+            None if tokens is None else tokens.to(dtype),
+            running.no_mask,
         )
         loss = None
         if mask_labels is not None:
@@ -272,10 +286,40 @@ class SamAV(AdapterHost):
             loss=loss, mask_logits=logits.float(), iou_scores=iou.float(), image_embeddings=image_embeddings
         )
 
+    def _running_parts(self) -> "_RunningParts":
+        """What runs: the active adapter's parts where it has its own and is enabled, else the base's."""
+        sam, parts = self.sam, self._parts() if self._adapter_enabled else None
+        decoder, no_mask = sam.mask_decoder, sam.prompt_encoder.no_mask_embed.weight
+        positions = sam.shared_image_embedding.positional_embedding
+        if parts is None:
+            return _RunningParts(decoder, no_mask, positions)
+        if parts.mask_decoder is not None:
+            decoder = parts.mask_decoder
+        if parts.no_mask_embed is not None:
+            no_mask = parts.no_mask_embed.weight
+        if parts.positional_embedding is not None:
+            positions = parts.positional_embedding
+        return _RunningParts(decoder, no_mask, positions, parts.audio_adapter, parts.audio_prompt)
+
+    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict[str, Any] | None = None) -> None:
+        """Trades time for memory in training: each encoder layer is run again in the backward pass, not kept.
+
+        The argument is transformers' Trainer's; only its `use_reentrant=False` way is offered.
+        """
+        self.gradient_checkpointing = True
+
+    def gradient_checkpointing_disable(self) -> None:
+        """Keeps what the encoder layers compute for the backward pass, as is the default."""
+        self.gradient_checkpointing = False
+
     def encode_audio(self, audio: Tensor | None) -> Tensor:
         """Audio embeddings (B, audio_dim) of the audio encoder's input; embeddings pass through."""
         if audio is None:
             raise ValueError("This adapter needs `audio`: embeddings (B, audio_dim) or the audio encoder's input.")
+        if audio.ndim < 2:
+            raise ValueError(
+                f"`audio` needs a batch axis: embeddings (B, {self.config.audio_dim}), not {tuple(audio.shape)}."
+            )
         if audio.ndim == 2:
             if audio.shape[1] != self.config.audio_dim:
                 raise ValueError(
@@ -289,7 +333,8 @@ class SamAV(AdapterHost):
             )
         self.audio_encoder.warn_if_random()
         with torch.no_grad():
-            return self.audio_encoder(audio.to(next(self.audio_encoder.parameters()).dtype))
+            weight = next(self.audio_encoder.parameters(), audio)
+            return self.audio_encoder(audio.to(weight.dtype))
 
     def _check_pixels(self, pixel_values: Tensor | None) -> Tensor:
         size = self.config.image_size
@@ -300,7 +345,22 @@ class SamAV(AdapterHost):
                 f"pixel_values must be (B, 3, {size}, {size}) for this adapter, not {tuple(pixel_values.shape)}; "
                 "SamAVProcessor makes them so."
             )
+        if not pixel_values.is_floating_point() or len(pixel_values) == 0:
+            raise ValueError(f"pixel_values must be normalised floats, at least one frame, not {pixel_values.dtype}.")
         return pixel_values
+
+    def _check_embeddings(self, image_embeddings: Tensor, pixel_values: Tensor | None) -> None:
+        if pixel_values is not None:
+            raise ValueError("Pass pixel_values or image_embeddings, not both.")
+        if self._adapter_enabled and self.config.adapts_encoder:
+            raise ValueError("image_embeddings cannot be passed in: this adapter brings audio into the image encoder.")
+        vision = self.sam.config.vision_config
+        grid = vision.image_size // vision.patch_size
+        if tuple(image_embeddings.shape[1:]) != (vision.output_channels, grid, grid):
+            raise ValueError(
+                f"image_embeddings must be (B, {vision.output_channels}, {grid}, {grid}), not "
+                f"{tuple(image_embeddings.shape)}."
+            )
 
     # ------------------------------------------------------------------------------------------------------- to use
 
@@ -311,7 +371,7 @@ class SamAV(AdapterHost):
 
     def segment(self, source: Any, audio: Any = None, **options: Any) -> "Iterator[FrameMask]":
         """Masks of what sounds in `source`; see `sam_av.predict.segment` for what may be passed."""
-        from .predict import segment  # stands on the model, so it is imported only when it is asked for
+        from .predict import segment  # it is about models, so it is imported when one is there
 
         return segment(self, source, audio, **options)
 
@@ -320,9 +380,13 @@ class SamAV(AdapterHost):
     def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
         """Writes the active adapter into `folder`: config.json, adapter_model.safetensors, README.md, and lora/.
 
-        `dtype` is that of the file, float32 by default. A README.md that is there already is kept.
+        `dtype` is that of the files, float32 by default. A README.md that is there already is kept.
         """
-        save_adapter(Path(folder), self._parts(), self.sam, self.active_adapter, counts=self._counts(), dtype=dtype)
+        self._save(Path(folder).expanduser(), dtype)
+
+    def _save(self, folder: Path, dtype: torch.dtype | None, repo_id: str | None = None) -> None:
+        parts, name = self._parts(), self.active_adapter
+        save_adapter(folder, parts, self.sam, name, counts=self._counts(), dtype=dtype, repo_id=repo_id)
 
     def push_to_hub(
         self,
@@ -342,12 +406,17 @@ class SamAV(AdapterHost):
         """
         self._check_publishable()
         api = HfApi(token=token)
-        repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        try:
+            repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        except HfHubHTTPError as error:
+            raise PermissionError(
+                f"The Hub does not let you write to '{repo_id}': log in (`hf auth login`). {error}"
+            ) from error
         if revision is not None:
             api.create_branch(repo_id, branch=revision, exist_ok=True)
         card = f"{subfolder}/{CARD_NAME}" if subfolder else CARD_NAME
         with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder, dtype=dtype)
+            self._save(Path(folder), dtype, repo_id)
             return api.upload_folder(
                 repo_id=repo_id,
                 folder_path=folder,
@@ -370,6 +439,18 @@ class SamAV(AdapterHost):
                 "The audio encoder has no name that others can resolve, so nobody could use this adapter: register it "
                 "(sam_av.audio.register_audio_encoder) and set its `name` before pushing."
             )
+
+
+def _placement(device: str | torch.device | None, dtype: str | torch.dtype) -> tuple[torch.device, torch.dtype]:
+    """The device to use, and the dtype of the frozen image encoder on it."""
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    device = torch.device(device)
+    if dtype == "auto":
+        dtype = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise ValueError(f"dtype is 'auto' or a torch.dtype such as torch.bfloat16, not {dtype!r}.")
+    return device, dtype
 
 
 def _check_batch(batch: int, **inputs: Tensor | None) -> None:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
+from transformers import BatchFeature
 
-from .audio import read_audio
+from .audio import read_audio, to_mono_16k
+from .audio.log_mel import SAMPLING_RATE
+from .data.media import read_picture
 from .processor import Picture
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 EMPTY_SHARE = 0.001
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FrameMask:
     """The mask of what sounds in one frame.
 
@@ -49,7 +51,7 @@ def segment(
     point_labels: Any = None,
     box: Any = None,
 ) -> Iterator[FrameMask]:
-    """Yields the mask of what sounds in a picture.
+    """The mask of what sounds in a picture, as an iterator of one `FrameMask`.
 
     Args:
         model: the model; its active adapter runs.
@@ -62,26 +64,33 @@ def segment(
         point_labels: see `points`.
         box: (4,) left, top, right, bottom in pixels of the picture.
     """
-    processor = model.processor
     if audio is None:
         raise ValueError("segment needs the sound of the picture: pass a file or a waveform as `audio`.")
-    if isinstance(audio, (str, Path)):
-        audio, sampling_rate = read_audio(audio), 16_000
+    if isinstance(source, (list, tuple)) or getattr(source, "ndim", 3) > 3:
+        raise ValueError("segment takes one picture: call it for each, or use the processor and the model for a batch.")
+    processor = model.processor
+    waveform = read_audio(audio) if isinstance(audio, (str, Path)) else to_mono_16k(audio, sampling_rate)
+    moment = processor.moment_of(waveform) if time is None else time
     inputs = processor(
-        read_picture(source) if isinstance(source, (str, Path)) else source,
-        audio,
-        sampling_rate,
-        times=None if time is None else [time],
+        read_picture(Path(source)) if isinstance(source, (str, Path)) else source,
+        waveform,
+        SAMPLING_RATE,
+        times=[moment],
         input_points=None if points is None else [points],
         input_labels=None if point_labels is None else [point_labels],
         input_boxes=None if box is None else [box],
     )
-    sizes = inputs.pop("original_sizes")
+    limit = model.config.threshold if threshold is None else threshold
+    if not 0 < limit < 1:
+        raise ValueError(f"threshold is a probability between 0 and 1, not {limit}.")
+    return _run(model, inputs, moment, limit)
+
+
+def _run(model: "SamAV", inputs: BatchFeature, moment: float, threshold: float) -> Iterator[FrameMask]:
     with torch.inference_mode():
         output = model(**inputs.to(model.device))
-    (logits,) = processor.post_process_masks(output.mask_logits.cpu(), sizes, binarize=False)
-    limit = model.config.threshold if threshold is None else threshold
-    yield frame_mask(0.0 if time is None else time, logits, limit)
+    (logits,) = model.processor.post_process_masks(output.mask_logits.cpu(), inputs["original_sizes"], binarize=False)
+    yield frame_mask(moment, logits, threshold)
 
 
 def frame_mask(time: float, logits: Tensor, threshold: float) -> FrameMask:
@@ -90,14 +99,3 @@ def frame_mask(time: float, logits: Tensor, threshold: float) -> FrameMask:
     mask = probability > threshold
     score = probability[mask].mean().item() if mask.float().mean() >= EMPTY_SHARE else 0.0
     return FrameMask(time, mask.numpy(), score, logits.numpy())
-
-
-def read_picture(path: str | Path) -> Image.Image:
-    """A picture file, decoded whole."""
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"There is no picture '{path}'.") from error
-    except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(f"'{path}' cannot be read as a picture: {error}") from error

@@ -12,9 +12,10 @@ from torch.nn import functional as F
 from transformers import BatchFeature
 
 from .audio import AudioFrontEnd, frame_windows, load_front_end, to_mono_16k
+from .audio.log_mel import SAMPLING_RATE
 from .config import SamAVConfig
 from .hub import write_whole
-from .storage import CONFIG_NAME, fetch_adapter, read_config
+from .storage import CONFIG_NAME, fetch_adapter, read_config, refuse_foreign_config
 
 Picture = Image.Image | np.ndarray | Tensor
 
@@ -47,7 +48,8 @@ class SamAVProcessor:
 
     def save_pretrained(self, folder: str | Path, **_: Any) -> None:
         """Writes config.json, which is the adapter's own: a processor is made from nothing else."""
-        text = self.config.to_json()
+        refuse_foreign_config(Path(folder))
+        text = self.config.to_json_string()
         write_whole(Path(folder), {CONFIG_NAME: lambda path: path.write_text(text, encoding="utf-8")})
 
     # ------------------------------------------------------------------------------------------------ to the model
@@ -75,7 +77,8 @@ class SamAVProcessor:
             times: when each picture is, in seconds. Left out, the frames of one clip are one second apart, and a single
                 picture is the moment that its sound is about: its start for "example", its middle for "centered", its
                 end for "causal".
-            masks: (H, W) for each picture, True on what sounds; they come back as `mask_labels` (B, S, S).
+            masks: (H, W) for each picture, positive on what sounds, or None (or -1 all over) for a picture without
+                annotation; they come back as `mask_labels` (B, S, S).
             input_points, input_labels, input_boxes: (B, N, 2), (B, N), (B, 4) in pixels of the pictures.
             return_tensors: "pt", or "np".
 
@@ -83,22 +86,28 @@ class SamAVProcessor:
             `pixel_values` (B, 3, S, S), `original_sizes` (B, 2), `audio` as the audio encoder takes it, and what else
             was passed in.
         """
+        if return_tensors not in ("pt", "np"):
+            raise ValueError(f"return_tensors is 'pt' or 'np', not {return_tensors!r}.")
         data: dict[str, Tensor] = {}
         sizes: list[tuple[int, int]] = []
         if images is not None:
             pictures = [_to_channels_first(image) for image in _as_list(images)]
+            if not pictures:
+                raise ValueError("There is no picture: `images` is empty.")
             sizes = [(picture.shape[1], picture.shape[2]) for picture in pictures]
             data["pixel_values"] = torch.stack([self._to_pixel_values(picture) for picture in pictures])
             data["original_sizes"] = torch.tensor(sizes)
         if audio is not None:
             data["audio"] = self._hear(audio, sampling_rate, times, len(sizes) or None)
         if masks is not None:
-            data["mask_labels"] = torch.stack([self._to_mask_label(mask) for mask in _as_list(masks, ndim=2)])
+            data["mask_labels"] = self._to_mask_labels(_as_list(masks, ndim=2), sizes)
         for name, coordinates in (("input_points", input_points), ("input_boxes", input_boxes)):
             if coordinates is not None:
                 data[name] = self._to_input_frame(torch.as_tensor(coordinates, dtype=torch.float32), sizes)
         if input_labels is not None:
             data["input_labels"] = torch.as_tensor(input_labels)
+            if not bool(torch.isin(data["input_labels"], torch.tensor([0, 1])).all()):
+                raise ValueError(f"A click's label is 1 on the object or 0 beside it, not {input_labels}.")
         return BatchFeature(
             {key: value.numpy() for key, value in data.items()} if return_tensors == "np" else dict(data)
         )
@@ -108,7 +117,7 @@ class SamAVProcessor:
         if self.config.resize == "squash":
             return self.image_size, self.image_size
         scale = self.image_size / max(height, width)
-        return int(height * scale + 0.5), int(width * scale + 0.5)
+        return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
 
     def _to_pixel_values(self, picture: Tensor) -> Tensor:
         """(3, H, W), uint8 or floats in 0..1 -> (3, S, S)."""
@@ -119,11 +128,25 @@ class SamAVProcessor:
         mean, std = torch.tensor(self.config.image_mean), torch.tensor(self.config.image_std)
         return self._pad((unit - mean[:, None, None]) / std[:, None, None])
 
-    def _to_mask_label(self, mask: Any) -> Tensor:
-        """(H, W) -> (S, S) uint8."""
-        mask = torch.as_tensor(np.asarray(mask)) > 0
-        size = self.scaled_size(*mask.shape)
-        return self._pad(F.interpolate(mask[None, None].to(torch.uint8), size=size, mode="nearest-exact")[0, 0])
+    def _to_mask_labels(self, masks: list[Any], sizes: list[tuple[int, int]]) -> Tensor:
+        """(H, W) each, or None for a frame without annotation -> (B, S, S) int8, -1 where there is none."""
+        if sizes and len(masks) != len(sizes):
+            raise ValueError(
+                f"There must be one mask for each picture, None without one: {len(masks)} for {len(sizes)}."
+            )
+        labels = torch.full((len(masks), self.image_size, self.image_size), -1, dtype=torch.int8)
+        for row, mask in enumerate(masks):
+            if mask is None:
+                continue
+            array = torch.from_numpy(np.array(mask.cpu() if isinstance(mask, Tensor) else mask))
+            if array.ndim != 2 or (sizes and tuple(array.shape) != sizes[row]):
+                wanted = sizes[row] if sizes else "(H, W)"
+                raise ValueError(f"A mask must have its picture's size, {wanted}; this one is {tuple(array.shape)}.")
+            if not bool((array == -1).all()):
+                size = self.scaled_size(*array.shape)
+                scaled = F.interpolate((array > 0)[None, None].to(torch.uint8), size=size, mode="nearest-exact")
+                labels[row] = self._pad(scaled[0, 0])
+        return labels
 
     def _pad(self, picture: Tensor) -> Tensor:
         height, width = picture.shape[-2:]
@@ -150,17 +173,28 @@ class SamAVProcessor:
         if sampling_rate is None:
             raise ValueError("Say at which rate the audio was recorded: sampling_rate=16000, 44100, ...")
         shared = not isinstance(audio, (list, tuple))
+        if shared and pictures not in (None, 1) and np.ndim(audio) == 2 and len(audio) == pictures:
+            raise ValueError(
+                f"An array of {pictures} rows for {pictures} pictures may be channels or waveforms: pass a list of "
+                "waveforms, or one waveform (n,)."
+            )
         waveforms = [to_mono_16k(wave, sampling_rate) for wave in ([audio] if shared else audio)]
-        rows = len(waveforms) if pictures is None else pictures
+        rows = pictures or (len(times) if times is not None else len(waveforms))
         if times is None:
             alone = rows == 1 or not shared
-            moments = [self._moment_of(wave) for wave in waveforms] if alone else [float(k) for k in range(rows)]
+            moments = [self.moment_of(wave) for wave in waveforms] if alone else [float(k) for k in range(rows)]
         else:
             moments = [float(time) for time in times]
         if len(moments) != rows or (not shared and len(waveforms) != rows):
             raise ValueError(
                 f"{rows} pictures, {len(waveforms)} waveforms and {len(moments)} times do not go together: pass one "
                 "waveform for all pictures or one for each, and one time for each."
+            )
+        longest = max(len(wave) for wave in waveforms) / SAMPLING_RATE
+        if min(moments) > longest:
+            raise ValueError(
+                f"All pictures lie beyond the sound, which lasts {longest:.2f} s; the first is at {min(moments):.2f} s."
+                " Times are in seconds."
             )
         window = self.front_end.window_samples
         if shared:
@@ -176,8 +210,9 @@ class SamAVProcessor:
             )
         return self.front_end(windows)
 
-    def _moment_of(self, waveform: Tensor) -> float:
-        seconds = len(waveform) / 16_000
+    def moment_of(self, waveform: Tensor) -> float:
+        """The moment of the sound (n,) at 16 kHz, in seconds, that a picture without a time is taken to be of."""
+        seconds = len(waveform) / SAMPLING_RATE
         return {"example": 0.0, "centered": seconds / 2, "causal": seconds}[self.config.audio_window]
 
     # --------------------------------------------------------------------------------------------- from the model
@@ -194,7 +229,7 @@ class SamAVProcessor:
 
         Bool where the probability is above `threshold` (the adapter's own by default), or logits with `binarize=False`.
         """
-        limit = torch.tensor(self.config.threshold if threshold is None else threshold).logit().item()
+        limit = _logit(self.config.threshold if threshold is None else threshold)
         masks = []
         for logits, (height, width) in zip(mask_logits, torch.as_tensor(original_sizes).tolist(), strict=True):
             full = logits[None, None].float()
@@ -204,6 +239,12 @@ class SamAVProcessor:
             full = _upsample(full, (height, width))[0, 0]
             masks.append(full > limit if binarize else full)
         return masks
+
+
+def _logit(threshold: float) -> float:
+    if not 0 < threshold < 1:
+        raise ValueError(f"threshold is a probability between 0 and 1, not {threshold}.")
+    return torch.tensor(threshold).logit().item()
 
 
 def _upsample(logits: Tensor, size: tuple[int, int]) -> Tensor:
@@ -231,6 +272,8 @@ def _to_channels_first(image: Picture) -> Tensor:
         picture = image.cpu()
     else:
         raise TypeError(f"A picture is a PIL image, an array or a tensor, not {type(image).__name__}.")
+    if picture.numel() == 0:
+        raise ValueError(f"The picture is empty: {picture.shape[1]} x {picture.shape[2]} pixels.")
     if picture.dtype == torch.uint8:
         return picture
     if not picture.is_floating_point():

@@ -59,8 +59,12 @@ def read_sama_checkpoint(path: Path) -> SamaCheckpoint:
             tensors[to_transformers_key(key)] = tensor
             if key.startswith("mask_decoder."):
                 frozen[key] = tensor  # gives the frozen model its decoder's sizes; the adapter has the trained weights
-    sam = from_segment_anything(frozen, strict=False)
     layers = sorted(int(match[1]) for key in state if (match := _FIRST.fullmatch(key)) and match[2] == "weight")
+    if _POSITIONS not in state or not layers:
+        raise ValueError(
+            f"'{path}' is an incomplete SAMA-AVS checkpoint: it lacks '{_POSITIONS}' or its first Linears."
+        )
+    sam = from_segment_anything(frozen, strict=False)
     hidden_dim, audio_dim = tensors[f"audio_adapter.first.{layers[0]}.weight"].shape
     config = SamAVConfig(
         method="sama",
@@ -80,4 +84,5 @@ def _vggish(state: dict[str, Tensor]) -> VGGish | None:
     with torch.device("meta"):
         encoder = VGGish()
     encoder.load_state_dict(state, assign=True)
+    encoder.name = "vggish"  # frozen in the released training; the fingerprint tells whether it was
     return encoder.eval()

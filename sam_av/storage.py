@@ -6,10 +6,9 @@ transformers' SamMaskDecoder, `no_mask_embed.weight`, and `positional_embedding`
 No weight of the frozen encoders is among them. Later versions of sam-av read version 1.
 """
 
-import shutil
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -19,6 +18,7 @@ from transformers import SamModel
 from .card import render_card
 from .config import SamAVConfig
 from .hub import check_public_name, fetch_folder, write_whole
+from .lora import CONFIG_NAME as LORA_CONFIG_NAME
 from .lora import has_lora, lora_files
 from .trained import TrainedParts
 from .weights import check_tensors, read_tensors
@@ -37,26 +37,51 @@ def save_adapter(
     *,
     counts: str,
     dtype: torch.dtype | None = None,
+    repo_id: str | None = None,
 ) -> None:
     """Writes the adapter `name` into `folder`, file by file and whole; a README that is there already is kept."""
-    check_public_name(parts.config.base_model_name_or_path)
+    dtype = dtype or torch.float32
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise ValueError(f"dtype must be a floating torch.dtype such as torch.float16, not {dtype!r}.")
+    config = parts.config
+    check_public_name(config.base_model_name_or_path)
+    refuse_foreign_config(folder)
     tensors = {key: value.detach().to("cpu", dtype).contiguous() for key, value in parts.state_dict().items()}
+    text, card = config.to_json_string(), render_card(config, counts, repo_id)
+    lora = lora_files(sam, name, config.base_model_name_or_path, dtype) if has_lora(sam, name) else {}
     writers: dict[str, Callable[[Path], object]] = {
-        CONFIG_NAME: lambda path: path.write_text(parts.config.to_json(), encoding="utf-8"),
+        CONFIG_NAME: lambda path: path.write_text(text, encoding="utf-8"),
         WEIGHTS_NAME: lambda path: save_file(tensors, path, metadata={"format": "pt"}),
+        **{f"{LORA_FOLDER}/{file}": write for file, write in lora.items()},
     }
     if not (folder / CARD_NAME).exists():
-        text = render_card(parts.config, counts)
-        writers[CARD_NAME] = lambda path: path.write_text(text, encoding="utf-8")
-    if has_lora(sam, name):
-        for file, write in lora_files(sam, name, parts.config.base_model_name_or_path).items():
-            writers[f"{LORA_FOLDER}/{file}"] = write
-    else:
-        shutil.rmtree(folder / LORA_FOLDER, ignore_errors=True)  # an earlier save's would be loaded with these weights
+        writers[CARD_NAME] = lambda path: path.write_text(card, encoding="utf-8")
     write_whole(folder, writers)
+    if not lora:  # what an earlier save left would be loaded with these weights
+        for file in (LORA_CONFIG_NAME, WEIGHTS_NAME):
+            (folder / LORA_FOLDER / file).unlink(missing_ok=True)
 
 
-fetch_adapter = partial(fetch_folder, patterns=[CONFIG_NAME, WEIGHTS_NAME, f"{LORA_FOLDER}/*"], what="the adapter")
+def refuse_foreign_config(folder: Path) -> None:
+    """Raises when `folder` holds another model's config.json, which saving an adapter there would replace."""
+    path = folder / CONFIG_NAME
+    if path.is_file() and "base_fingerprint" not in path.read_text(encoding="utf-8"):
+        raise ValueError(
+            f"'{path}' belongs to another model, which would be lost: save the adapter into another folder."
+        )
+
+
+def fetch_adapter(
+    name_or_path: str | Path, *, subfolder: str | None = None, revision: str | None = None, **download: Any
+) -> Path:
+    """The folder of an adapter, on this disk or fetched from the Hub; `download` as in `fetch_folder`."""
+    patterns = [CONFIG_NAME, WEIGHTS_NAME, f"{LORA_FOLDER}/*"]
+    return fetch_folder(name_or_path, patterns, what="the adapter", subfolder=subfolder, revision=revision, **download)
+
+
+def has_lora_files(folder: Path) -> bool:
+    """Whether LoRA weights lie beside the adapter in `folder`."""
+    return (folder / LORA_FOLDER / LORA_CONFIG_NAME).is_file()
 
 
 def read_config(folder: Path) -> SamAVConfig:

@@ -1,7 +1,6 @@
 """Everything that one adapter trains, saves and swaps; the frozen SAM stays outside and untouched."""
 
 import copy
-from typing import cast
 
 from torch import Tensor, nn
 from transformers import SamModel
@@ -67,11 +66,6 @@ class TrainedParts(nn.Module):
         """Parameters of the audio MLPs alone, as the papers count them."""
         audio_parts = [part for part in (self.audio_adapter, self.audio_prompt) if part is not None]
         return sum(weight.numel() for part in audio_parts for weight in part.parameters())
-
-
-def decoder_norm_eps(decoder: SamMaskDecoder) -> float:
-    """The epsilon of a mask decoder's LayerNorms; it differs between the formats that a SAM comes in."""
-    return cast(float, decoder.config.layer_norm_eps)
 
 
 def _set_norm_eps(decoder: SamMaskDecoder, eps: float) -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from conftest import TinyAudioEncoder, make_model, make_sam
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file
 from test_model import batch
 
 from sam_av import SamAV, SamAVConfig
@@ -68,8 +69,17 @@ class TestSeveral:
         model = make_model()
         with pytest.raises(ValueError, match="'default' already"):
             model.add_adapter("default")
-        with pytest.raises(ValueError, match="without a dot"):
-            model.add_adapter("a.b")
+        for name in ("a.b", "", "keys", "train"):
+            with pytest.raises(ValueError, match="without a dot"):
+                model.add_adapter(name)
+
+    def test_a_configuration_for_another_base(self):
+        model = make_model()
+        model.base_name = "someone/sam-tiny"
+        with pytest.raises(
+            ValueError, match="names the base 'someone/other', but this model stands on 'someone/sam-tiny'"
+        ):
+            model.add_adapter("x", SamAVConfig(base_model_name_or_path="someone/other"))
 
     def test_deleting_the_active_adapter(self):
         with pytest.raises(ValueError, match="switch to another"):
@@ -148,7 +158,76 @@ class TestLora:
     def test_saving_without_lora_removes_an_earlier_one(self, tmp_path):
         with_lora().save_pretrained(tmp_path)
         make_model().save_pretrained(tmp_path)
-        assert not (tmp_path / "lora").exists()
+        assert not list((tmp_path / "lora").iterdir())
+
+    def test_saving_deletes_nothing_else(self, tmp_path):
+        (tmp_path / "lora").mkdir()
+        (tmp_path / "lora" / "mine.txt").write_text("precious")
+        make_model().save_pretrained(tmp_path)
+        assert (tmp_path / "lora" / "mine.txt").read_text() == "precious"
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"target_modules": ["qkv"], "bias": "lora_only"}, "bias='none'"),
+            ({"target_modules": ["qkv"], "modules_to_save": ["neck"]}, "no modules_to_save"),
+            ({"target_modules": ["q_proj"]}, "and no others, but .* matches .'mask_decoder"),
+            ({"target_modules": ["nothing"]}, "matches nothing"),
+        ],
+    )
+    def test_what_would_touch_the_base_is_refused(self, settings, message):
+        model = make_model()
+        with pytest.raises(ValueError, match=message):
+            model.add_lora(LoraConfig(r=2, **settings))
+        model.add_lora()
+
+    def test_it_may_adapt_the_mlp_where_no_audio_enters(self):
+        model = make_model(method="ap-sam")
+        model.add_lora(LoraConfig(r=2, target_modules=r"vision_encoder.*mlp\.lin1"))
+        model(**batch()).loss.backward()
+        assert all(w.grad is not None for name, w in model.sam.named_parameters() if "lora_B" in name)
+
+    def test_dropout_acts_in_training_only(self):
+        model = make_model()
+        model.add_lora(LoraConfig(r=2, target_modules=r"vision_encoder.*attn\.qkv", lora_dropout=0.5))
+        for name, weight in model.sam.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.constant_(weight, 0.3)
+        inputs = batch()
+        model.train()
+        assert not torch.equal(model(**inputs).mask_logits, model(**inputs).mask_logits)
+        model.eval()
+        assert torch.equal(model(**inputs).mask_logits, model(**inputs).mask_logits)
+
+    def test_disabled_stays_disabled_while_adapters_are_switched(self):
+        model, inputs = with_lora(), batch()
+        model.add_adapter("plain")
+        with model.disable_adapter():
+            expected = model(inputs["pixel_values"]).mask_logits
+            model.set_adapter("default")
+            assert torch.equal(model(inputs["pixel_values"]).mask_logits, expected)
+
+    def test_a_damaged_file_changes_nothing(self, tmp_path):
+        with_lora().save_pretrained(tmp_path)
+        file = tmp_path / "lora" / "adapter_model.safetensors"
+        file.write_bytes(file.read_bytes()[:-50])
+        model = make_model()
+        with pytest.raises(ValueError, match="damaged"):
+            model.load_adapter(tmp_path, "second")
+        assert model.active_adapter == "default" and list(model.adapters) == ["default"]
+        assert not any("lora" in name for name, _ in model.named_parameters())
+
+    def test_half_precision_files(self, tmp_path):
+        with_lora().save_pretrained(tmp_path, dtype=torch.float16)
+        tensors = load_file(tmp_path / "lora" / "adapter_model.safetensors")
+        assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
+
+    def test_every_run_writes_the_same_file(self, tmp_path):
+        model = make_model()
+        model.add_lora(LoraConfig(r=2, target_modules=["qkv", "lin1", "lin2"], exclude_modules=r"mask_decoder.*"))
+        model.save_pretrained(tmp_path)
+        written = json.loads((tmp_path / "lora" / "adapter_config.json").read_text())
+        assert written["target_modules"] == ["lin1", "lin2", "qkv"]
 
     def test_switching_and_disabling(self):
         model, inputs = with_lora(), batch()

@@ -6,7 +6,7 @@ import time
 
 import pytest
 import torch
-from conftest import GOLDEN, make_sam
+from conftest import GOLDEN, TinyAudioEncoder, make_sam
 from PIL import Image
 
 from sam_av import SamAV
@@ -60,8 +60,12 @@ class TestConvert:
         assert main(arguments) == 0
         model = SamAV.from_sama_checkpoint(GOLDEN / "sama_tiny.pth", device="cpu")
         model.sam.save_pretrained(tmp_path / "base")
-        config = (tmp_path / "adapter" / "config.json").read_text()
-        assert '"base_model_name_or_path": "someone/sam-tiny"' in config
+        converted = SamAV.from_pretrained(
+            tmp_path / "adapter", base=tmp_path / "base", audio_encoder=TinyAudioEncoder(), device="cpu"
+        )
+        assert converted.config.base_model_name_or_path == "someone/sam-tiny"
+        pixels, audio = torch.randn(1, 3, 256, 256), torch.randn(1, 128)
+        assert torch.equal(converted(pixels, audio).mask_logits, model(pixels, audio).mask_logits)
 
     @pytest.mark.parametrize(
         ("arguments", "message"),

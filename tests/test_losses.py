@@ -5,7 +5,8 @@ import torch
 from torch import distributed, multiprocessing
 from torch.nn import functional as F
 
-from sam_av.losses import TERMS, mask_loss, parse_terms
+from sam_av.config import LOSS_TERMS, SamAVConfig
+from sam_av.losses import TERMS, mask_loss
 
 
 def example(frames=3, size=16):
@@ -80,9 +81,15 @@ def test_empty_truth_leaves_out_the_iou_term():
     assert loss == 0 and logits.grad.isfinite().all()
 
 
-def test_unknown_term():
-    with pytest.raises(ValueError, match="Unknown loss term 'iuo' in 'bce\\+iuo'; join any of bce, iou, dice, focal"):
-        parse_terms("bce+iuo")
+def test_masks_stored_as_255():
+    logits, masks = example()
+    assert torch.equal(mask_loss(logits, masks.to(torch.uint8) * 255), mask_loss(logits, masks))
+
+
+def test_the_configuration_knows_the_terms():
+    assert set(LOSS_TERMS) == set(TERMS)
+    with pytest.raises(ValueError, match="each term of loss must be one of bce, iou, dice, focal, not 'iuo'"):
+        SamAVConfig(loss="bce+iuo")
 
 
 def _process(rank, folder, queue):

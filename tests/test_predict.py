@@ -7,6 +7,7 @@ from conftest import make_model
 from PIL import Image
 from scipy.io import wavfile
 
+from sam_av.data.media import read_picture
 from sam_av.predict import frame_mask
 
 
@@ -69,12 +70,33 @@ def test_bad_sources(tmp_path):
     model = make_model()
     (tmp_path / "broken.png").write_bytes(b"\x89PNG nothing")
     for source, error, message in (
-        (tmp_path / "lost.png", FileNotFoundError, "no picture"),
+        (tmp_path / "lost.png", FileNotFoundError, "no picture '"),
         (tmp_path / "broken.png", ValueError, "cannot be read as a picture"),
     ):
         with pytest.raises(error, match=message):
-            list(model.segment(source, sound()))
+            model.segment(source, sound())
     with pytest.raises(ValueError, match="needs the sound"):
-        list(model.segment(picture()))
-    with pytest.raises(FileNotFoundError):
-        list(model.segment(picture(), tmp_path / "lost.wav"))
+        model.segment(picture())
+    with pytest.raises(FileNotFoundError, match=r"lost.wav"):
+        model.segment(picture(), tmp_path / "lost.wav")
+    with pytest.raises(ValueError, match="takes one picture"):
+        model.segment([picture(), picture()], sound())
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        model.segment(picture(), sound(), threshold=50)
+
+
+def test_pictures_as_they_are_looked_at(tmp_path):
+    """A camera held upright, and a 16-bit grey picture."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(picture()).save(tmp_path / "turned.jpg", exif=exif)
+    (frame,) = make_model().segment(tmp_path / "turned.jpg", sound())
+    assert frame.mask.shape == (80, 48)
+    grey = np.linspace(0, 65535, 64 * 64, dtype=np.uint16).reshape(64, 64)
+    Image.fromarray(grey).save(tmp_path / "deep.png")
+    assert np.abs(read_picture(tmp_path / "deep.png")[..., 0] - grey / 257.0).max() <= 1
+
+
+def test_time_of_a_picture_without_one():
+    (frame,) = make_model(audio_window="causal").segment(picture(), sound())
+    assert frame.time == 2.0

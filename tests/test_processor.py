@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from sam_av import SamAVConfig, SamAVProcessor
 from sam_av.audio import log_mel_examples
 from sam_av.audio.vggish import LOG_MEL
+from sam_av.losses import mask_loss
 from sam_av.sam import encode_image, load_base
 
 
@@ -63,6 +64,9 @@ class TestPictures:
         for many in ([image, array], np.stack([array, array]), torch.stack([tensor, tensor])):
             assert torch.equal(processor(many)["pixel_values"], expected.repeat(2, 1, 1, 1))
 
+    def test_a_very_long_picture(self):
+        assert make(resize="pad")(picture(1, 2000))["pixel_values"].shape == (1, 3, 64, 64)
+
     def test_pictures_of_different_sizes(self):
         inputs = make(resize="pad")([picture(40, 60), picture(100, 30)])
         assert inputs["pixel_values"].shape == (2, 3, 64, 64)
@@ -71,12 +75,14 @@ class TestPictures:
     @pytest.mark.parametrize(
         ("image", "message"),
         [
-            (np.zeros((4, 4)), r"must be \(H, W, 3\)|not numpy"),
+            (np.zeros((4, 4)), r"must be a picture|as an array must be \(H, W, 3\)"),
             (np.zeros((4, 4, 4), np.uint8), r"must be \(H, W, 3\)"),
             (torch.zeros(4, 4, 3), r"must be \(3, H, W\)"),
             (torch.full((3, 4, 4), 255.0), r"must lie in 0..1; this one runs from 255 to 255"),
             (torch.full((3, 4, 4), float("nan")), "NaN"),
             (np.zeros((4, 4, 3), np.int64), "uint8, or floats"),
+            (np.zeros((0, 4, 3), np.uint8), "picture is empty"),
+            ([], "`images` is empty"),
         ],
     )
     def test_bad_pictures(self, image, message):
@@ -119,15 +125,26 @@ class TestSound:
         ("arguments", "message"),
         [
             ((noise(), None), "sampling_rate=16000"),
-            ((np.zeros(0, np.float32), 16_000), "empty|no samples"),
+            ((np.zeros(0, np.float32), 16_000), "waveform is empty"),
             ((np.full(16_000, np.nan, np.float32), 16_000), "NaN"),
-            ((np.zeros((2, 2, 9), np.float32), 16_000), r"\(channels, n\)|shape"),
+            ((np.zeros((2, 2, 9), np.float32), 16_000), r"must be \(n,\) or \(channels, n\)"),
             (([noise()] * 3, 16_000), "1 pictures, 3 waveforms"),
         ],
     )
     def test_bad_sound(self, arguments, message):
         with pytest.raises(ValueError, match=message):
             make()(picture(), *arguments)
+
+    def test_a_stack_that_may_be_channels_or_waveforms(self):
+        with pytest.raises(ValueError, match="channels or waveforms"):
+            make()([picture()] * 2, np.stack([noise(), noise()]), 16_000)
+
+    def test_times_in_milliseconds(self):
+        with pytest.raises(ValueError, match=r"beyond the sound, which lasts 5.00 s; the first is at 2000.00 s"):
+            make()(picture(), noise(), 16_000, times=[2000])
+
+    def test_sound_alone(self):
+        assert make()(audio=noise(), sampling_rate=16_000, times=[0.0, 1.0, 2.0])["audio"].shape == (3, 1, 96, 64)
 
     def test_without_an_audio_encoder(self):
         with pytest.raises(ValueError, match="names no audio encoder"):
@@ -152,11 +169,28 @@ class TestPromptsAndMasks:
         mask[10:40, 20:70] = True
         processor = make(resize=resize)
         label = processor(picture(48, 80), masks=mask)["mask_labels"]
-        assert label.shape == (1, 64, 64) and label.dtype == torch.uint8
+        assert label.shape == (1, 64, 64) and label.dtype == torch.int8
         logits = F.interpolate(label[None].float() * 20 - 10, (64, 64))[0]
         (back,) = processor.post_process_masks(logits, [(48, 80)])
         assert back.shape == (48, 80)
         assert (back.numpy() & mask).sum() / (back.numpy() | mask).sum() > 0.9
+
+    def test_pictures_without_annotation(self):
+        masks = [np.ones((48, 80), bool), None, np.full((48, 80), -1)]
+        labels = make()([picture()] * 3, masks=masks)["mask_labels"]
+        assert (labels[0] == 1).all() and (labels[1:] == -1).all()
+        logits = torch.zeros(3, 16, 16, requires_grad=True)
+        mask_loss(logits, labels).backward()
+        assert logits.grad[0].any() and not logits.grad[1:].any()
+
+    @pytest.mark.parametrize(
+        ("masks", "message"),
+        [([np.ones((4, 4))], r"its picture's size, \(48, 80\)"), ([np.ones((48, 80))] * 2, "2 for 1"),
+         ([np.ones((1, 48, 80))], "its picture's size")],
+    )  # fmt: skip
+    def test_masks_that_do_not_fit(self, masks, message):
+        with pytest.raises(ValueError, match=message):
+            make()(picture(), masks=masks)
 
     def test_threshold(self):
         logits = torch.tensor([0.3, 0.6, 0.8]).logit().reshape(1, 1, 3).expand(1, 3, 3)
@@ -164,6 +198,8 @@ class TestPromptsAndMasks:
         assert mask[0].tolist() == [False, False, True]
         (mask,) = make().post_process_masks(logits, [(3, 3)], threshold=0.2)
         assert mask.all()
+        with pytest.raises(ValueError, match="between 0 and 1, not 50"):
+            make().post_process_masks(logits, [(3, 3)], threshold=50)
         (raw,) = make().post_process_masks(logits, [(3, 3)], binarize=False)
         assert torch.allclose(raw, logits[0])
 
@@ -172,7 +208,6 @@ class TestHandling:
     def test_inputs_go_straight_into_the_model(self):
         model = make_model()
         inputs = model.processor([picture()] * 2, noise(), 16_000, masks=[np.ones((48, 80))] * 2)
-        del inputs["original_sizes"]
         assert model(**inputs).loss.isfinite()
 
     def test_save_and_load(self, tmp_path):
@@ -191,6 +226,15 @@ class TestHandling:
             pickle.loads(pickle.dumps(processor))(picture(), noise(), 16_000)["audio"],
             copy.deepcopy(processor)(picture(), noise(), 16_000)["audio"],
         )
+
+    def test_another_models_configuration_is_not_replaced(self, tmp_path):
+        (tmp_path / "config.json").write_text('{"model_type": "sam"}')
+        with pytest.raises(ValueError, match="belongs to another model"):
+            make().save_pretrained(tmp_path)
+
+    def test_unknown_tensors(self):
+        with pytest.raises(ValueError, match="'pt' or 'np', not 'tf'"):
+            make()(picture(), return_tensors="tf")
 
     def test_numpy(self):
         assert isinstance(make()(picture(), return_tensors="np")["pixel_values"], np.ndarray)

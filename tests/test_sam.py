@@ -9,6 +9,7 @@ from conftest import GOLDEN, make_sam
 from safetensors.torch import load_file, save_file
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from torch.nn import functional as F
+from transformers import SamConfig, SamModel
 
 from sam_av.fingerprint import difference, fingerprint
 from sam_av.sam import (
@@ -163,6 +164,20 @@ class TestFormats:
         assert load_base(sam).name == "someone/sam-tiny"
         sam.config._name_or_path = str(GOLDEN)
         assert load_base(sam).name is None
+
+    def test_a_grid_as_wide_as_the_window_still_has_windows(self):
+        """At 224 px a checkpoint's tables cannot tell windows from global layers; at any other size it matters."""
+        config = SamConfig(
+            vision_config={"hidden_size": 32, "num_attention_heads": 2, "mlp_dim": 32, "image_size": 224}
+        )
+        sam = SamModel(config).eval()
+        through = from_segment_anything(to_segment_anything(sam))
+        assert through.config.vision_config.window_size == 14
+        assert list(through.config.vision_config.global_attn_indexes) == [2, 5, 8, 11]
+        pixels = torch.randn(1, 3, 448, 448)
+        with torch.no_grad():
+            ours, theirs = (encode_image(resize(model, 448).vision_encoder, pixels) for model in (through, sam))
+        assert_close(ours, theirs, 1e-5)
 
     def test_key_table_goes_both_ways(self):
         for key in torch.load(CHECKPOINT, weights_only=True):
@@ -355,5 +370,5 @@ class TestFingerprint:
 
 def test_safetensors_of_sam_are_not_taken_for_a_folder(tmp_path):
     save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
-    with pytest.raises(FileNotFoundError, match="neither a folder"):
+    with pytest.raises(FileNotFoundError, match="is a file: pass the folder"):
         load_base(tmp_path / "model.safetensors")

@@ -109,6 +109,26 @@ def test_without_gradients_nothing_changes_in_place():
     assert relative_error(ours, layer(hidden)) < 1e-10
 
 
+def test_without_relative_positions():
+    config = SamVisionConfig(hidden_size=48, num_attention_heads=3, image_size=192, mlp_dim=96, use_rel_pos=False)
+    config._attn_implementation = "sdpa"
+    layer = SamVisionLayer(config, 5).double().eval()
+    hidden = hidden_states(layer, 12)
+    assert relative_error(encoder_layer(layer, hidden), layer(hidden)) < 1e-10
+
+
+def test_gradients_of_weights_alone():
+    """Nothing before the layer needs a gradient, as where LoRA begins."""
+    layer = make_layer()
+    hidden = hidden_states(layer, 12)
+    weights = list(layer.mlp.parameters())
+    for parameter in layer.parameters():
+        parameter.requires_grad_(any(parameter is weight for weight in weights))
+    expected = torch.autograd.grad(layer(hidden).sum(), weights)
+    for mine, theirs in zip(torch.autograd.grad(encoder_layer(layer, hidden).sum(), weights), expected, strict=True):
+        assert relative_error(mine, theirs) < 1e-10
+
+
 class LargestTensor(TorchDispatchMode):
     """Notes the size of the largest tensor that any operation returns."""
 

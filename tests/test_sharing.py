@@ -83,6 +83,24 @@ class TestFolder:
             make_model(seed=1).save_pretrained(tmp_path)
         assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
+    def test_the_base_is_not_overwritten(self, tmp_path):
+        make_sam().save_pretrained(tmp_path)
+        before = (tmp_path / "config.json").read_bytes()
+        with pytest.raises(ValueError, match="belongs to another model"):
+            make_model().save_pretrained(tmp_path)
+        assert (tmp_path / "config.json").read_bytes() == before
+
+    def test_a_folder_of_the_bases_name_does_not_disturb(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        make_sam().save_pretrained(tmp_path / "someone" / "sam-tiny")
+        save(tmp_path / "adapter")
+        assert load(tmp_path / "adapter", base=None).config.base_model_name_or_path == "someone/sam-tiny"
+
+    @pytest.mark.parametrize("dtype", [torch.int8, "float16"])
+    def test_dtypes_that_are_none(self, tmp_path, dtype):
+        with pytest.raises(ValueError, match="floating torch.dtype"):
+            make_model().save_pretrained(tmp_path, dtype=dtype)
+
     def test_existing_readme_is_kept(self, tmp_path):
         (tmp_path / "README.md").write_text("mine")
         save(tmp_path)
@@ -164,6 +182,9 @@ class TestRefused:
             ({"adapter_layer": "all"}, "unknown field 'adapter_layer'; did you mean 'adapter_layers'"),
             ({"method": None}, "lacks method"),
             ({"format_version": 2}, "format version 2.*pip install -U sam-av"),
+            ({"image_size": "64"}, "image_size must be int . None, not '64'"),
+            ({"card": "x"}, "'card' .* must be an object"),
+            ({"card": {"metrics": [{"dataset": "s4"}]}}, "lacks split, protocol"),
             ({"method": "samba"}, "must be one of"),
         ],
     )
@@ -184,7 +205,7 @@ class TestRefused:
         save(tmp_path)
         file = tmp_path / "config.json"
         file.write_text(json.dumps({**json.loads(file.read_text()), "audio_encoder": "vgish"}))
-        with pytest.raises(ValueError, match="vggish"):
+        with pytest.raises(ValueError, match="no audio encoder 'vgish'; did you mean 'vggish'"):
             load(tmp_path, audio_encoder=None)
 
     def test_empty_folder(self, tmp_path):

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .log_mel import SAMPLING_RATE
 
+_GAP = 0.05  # seconds; clocks are that inexact
 _CUT_SHORT = 0.95  # of the length that a file declares, which may be an estimate
 
 
@@ -24,7 +25,6 @@ class _Track:
     container: av.container.InputContainer
     stream: av.AudioStream
     damaged_packets: int = 0
-    first_sound: float | None = None
     end_of_file: float = 0.0
 
     def frames(self) -> Iterator[av.AudioFrame]:
@@ -41,20 +41,12 @@ class _Track:
             except av.FFmpegError:
                 self.damaged_packets += 1
                 continue
-            for frame in frames:
-                if self.first_sound is None:
-                    self.first_sound = frame.time or 0.0
-                yield frame
+            yield from frames
 
     @property
     def origin(self) -> float:
         """Where the file's clock starts: not at 0 in mp3 and in recorded broadcasts, and never before it."""
         return max(self.container.start_time or 0, 0) / av.time_base
-
-    @property
-    def delay(self) -> float:
-        """By how much the sound starts after the file."""
-        return max((self.first_sound or 0.0) - self.origin, 0.0)
 
     @property
     def stops_early(self) -> bool:
@@ -66,7 +58,7 @@ def read_audio(path: str | Path, sampling_rate: int = SAMPLING_RATE) -> Tensor:
     """The audio track of a file as one mono waveform (n,) float32, full scale at -1..1.
 
     Its first sample is the start of the file: a track that starts later than the picture is preceded by silence. The
-    file may be sound alone or a video, in any format that FFmpeg reads. Damaged stretches are left out, with a warning.
+    file may be sound alone or a video, in any format that FFmpeg reads. Damaged stretches are silent, with a warning.
     """
     path = Path(path)
     if not path.is_file():
@@ -74,18 +66,17 @@ def read_audio(path: str | Path, sampling_rate: int = SAMPLING_RATE) -> Tensor:
     try:
         with av.open(path) as container:
             track = _Track(container, _find_stream(container, path))
-            pieces = list(_mono_pieces(track, sampling_rate))
-            silence = np.zeros(round(track.delay * sampling_rate), np.float32)
+            pieces = [torchaudio.functional.resample(piece, rate, sampling_rate) for piece, rate in _mono_pieces(track)]
             _warn_of_damage(path, track, sum(map(len, pieces)) / sampling_rate)
     except av.FFmpegError as error:
         raise ValueError(
             f"'{path}' ({path.stat().st_size:,} bytes) cannot be decoded ({error.strerror}): it is empty, cut off or "
             "no sound file. Play it, or get it again."
         ) from error
-    samples = np.concatenate([silence, *pieces])
-    if not np.isfinite(samples).all():
+    samples = torch.cat(pieces)
+    if not bool(torch.isfinite(samples).all()):
         raise ValueError(f"The sound of '{path}' holds NaN or infinite samples: export it again.")
-    return torch.from_numpy(samples)
+    return samples
 
 
 def to_mono_16k(waveform: Tensor | np.ndarray, sampling_rate: int) -> Tensor:
@@ -128,16 +119,25 @@ def _find_stream(container: av.container.InputContainer, path: Path) -> av.Audio
     return stream
 
 
-def _mono_pieces(track: _Track, sampling_rate: int) -> Iterator[np.ndarray]:
-    """The decoded sound at the wanted rate, piece by piece (n,) float32."""
-    # A stream may change its layout or rate on the way, as joined mp3 files do; a resampler takes one of each.
-    for _, frames in itertools.groupby(track.frames(), lambda frame: (frame.layout.name, frame.sample_rate)):
-        resampler = av.AudioResampler(format="fltp", rate=sampling_rate)
-        for frame in itertools.chain(frames, [None]):
-            for resampled in resampler.resample(frame):
-                # The plain mean, as in AVSBench's preparation of VGGish: FFmpeg's own downmix adds stereo channels at
-                # 0.707 each, so that it clips, and drops the low-frequency channel of 5.1.
-                yield resampled.to_ndarray().mean(axis=0)
+def _mono_pieces(track: _Track) -> Iterator[tuple[Tensor, int]]:
+    """The decoded sound as stretches (n,) float32, each with its sampling rate."""
+    # A stream may change its layout or rate on the way, as joined mp3 files do; a converter takes one of each.
+    end = track.origin
+    for (_, rate), frames in itertools.groupby(track.frames(), lambda frame: (frame.layout.name, frame.sample_rate)):
+        converter = av.AudioResampler(format="fltp")
+        samples: list[np.ndarray] = []
+        for frame in frames:
+            # Where the stream's clock runs ahead of its sound, at its start or after a loss, the gap is silence: what
+            # follows must stay beside its picture.
+            gap = (end if frame.time is None else frame.time) - end
+            if gap > (_GAP if samples else 0):
+                samples.append(np.zeros(round(gap * rate), np.float32))
+                end += gap
+            # The plain mean, as in AVSBench's preparation of VGGish: FFmpeg's own downmix adds stereo channels at
+            # 0.707 each, so that it clips, and drops the low-frequency channel of 5.1.
+            samples += [converted.to_ndarray().mean(axis=0) for converted in converter.resample(frame)]
+            end += frame.samples / rate
+        yield torch.from_numpy(np.concatenate(samples)), rate
 
 
 def _warn_of_damage(path: Path, track: _Track, seconds: float) -> None:

@@ -6,10 +6,10 @@ from types import ModuleType
 
 from .. import __version__
 from ..environment import explain_torchaudio
-from . import convert, demo
+from . import check_data, convert, demo, evaluate
 
 # A verb's module has HELP, add_arguments(parser) and run(options), and imports nothing heavy before it runs.
-_VERBS: dict[str, ModuleType] = {"demo": demo, "convert": convert}
+_VERBS: dict[str, ModuleType] = {"demo": demo, "evaluate": evaluate, "check-data": check_data, "convert": convert}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -31,8 +31,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     try:
         return options.run(options) or 0
-    except (ImportError, OSError, ValueError, TypeError, RuntimeError) as error:
-        print(f"sam-av {options.verb}: {explain_torchaudio() or error}", file=sys.stderr)
+    except (ImportError, OSError, ValueError, RuntimeError) as error:
+        about_files = isinstance(error, (FileNotFoundError, FileExistsError, PermissionError))
+        imports_failed = isinstance(error, (ImportError, OSError)) and not about_files
+        print(f"sam-av {options.verb}: {(imports_failed and explain_torchaudio()) or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"sam-av {options.verb}: interrupted", file=sys.stderr)

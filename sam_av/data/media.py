@@ -15,7 +15,10 @@ Source = Path | bytes | Image.Image
 
 def read_picture(source: Source) -> np.ndarray:
     """A picture as it is meant to be looked at, (H, W, 3) uint8."""
-    return np.asarray(_open(source).convert("RGB"))
+    image = _open(source)
+    if image.mode.startswith("I"):  # 16-bit grey, which Pillow's conversion would clip at 255
+        image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+    return np.asarray(image.convert("RGB"))
 
 
 def read_binary_mask(source: Source, size: tuple[int, int]) -> np.ndarray:

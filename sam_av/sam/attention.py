@@ -30,7 +30,7 @@ _MLP_TOKENS = 1024
 def encoder_layer(layer: SamVisionLayer, hidden: Tensor) -> Tensor:
     """One layer of SAM's image encoder: (B, H, W, C) -> (B, H, W, C)."""
     hidden = hidden + self_attention(layer.attn, layer.layer_norm1(hidden), layer.window_size)
-    if hidden.requires_grad:
+    if torch.is_grad_enabled():
         return hidden + layer.mlp(layer.layer_norm2(hidden))
     tokens = hidden.flatten(0, 2)  # a new tensor, so it may be added to in place
     for part in tokens.split(_MLP_TOKENS):
@@ -82,8 +82,11 @@ def _attend_windows(
     tiles = qkv.view(batch, down, tall, across, wide, 3, heads, dim).permute(5, 0, 1, 3, 6, 2, 4, 7)
     q, k, v = tiles.reshape(3, -1, tall, wide, dim).unbind(0)  # each (G, tall, wide, d), G = tiles x heads
     # A query's bias for every row and column of the window, those beyond the tile included.
-    rel_h = torch.einsum("gyxd,ykd->gyxk", q, attention.get_rel_pos(window[0], window[0], attention.rel_pos_h)[:tall])
-    rel_w = torch.einsum("gyxd,xkd->gyxk", q, attention.get_rel_pos(window[1], window[1], attention.rel_pos_w)[:wide])
+    rel_h, rel_w = q.new_zeros(*q.shape[:-1], window[0]), q.new_zeros(*q.shape[:-1], window[1])
+    if attention.use_rel_pos:
+        rows = attention.get_rel_pos(window[0], window[0], attention.rel_pos_h)[:tall]
+        columns = attention.get_rel_pos(window[1], window[1], attention.rel_pos_w)[:wide]
+        rel_h, rel_w = torch.einsum("gyxd,ykd->gyxk", q, rows), torch.einsum("gyxd,xkd->gyxk", q, columns)
     rel_h, rel_w, q = rel_h.flatten(1, 2), rel_w.flatten(1, 2), q.flatten(1, 2) * attention.scale
 
     k, v, mass = k.flatten(1, 2), v.flatten(1, 2), None
@@ -122,14 +125,14 @@ def _folded_attention(q: Tensor, k: Tensor, v: Tensor, rel_h: Tensor, rel_w: Ten
     """Attention with the bias as further dimensions of queries and keys, for fused kernels."""
     rows, columns, dim = rel_h.shape[-1], rel_w.shape[-1], q.shape[-1]
     biases = [rel_h, rel_w] if mass is None else [rel_h, rel_w, mass[..., None]]
-    which = torch.cat(  # (rows x columns, rows + columns): the row and the column of each key
-        [torch.eye(rows).repeat_interleave(columns, dim=0), torch.eye(columns).repeat(rows, 1)], dim=1
-    )
+    row_codes = torch.eye(rows, device=k.device, dtype=k.dtype).repeat_interleave(columns, dim=0)
+    column_codes = torch.eye(columns, device=k.device, dtype=k.dtype).repeat(rows, 1)
+    which = torch.cat([row_codes, column_codes], dim=1)  # (rows x columns, rows + columns): where each key stands
     if mass is not None:
         which = F.pad(which, (0, 1, 0, 1))
         which[-1, -1] = 1
     q = torch.cat([q, *biases], dim=-1)
-    k = torch.cat([k, which.to(k).expand(len(k), -1, -1)], dim=-1)
+    k = torch.cat([k, which.expand(len(k), -1, -1)], dim=-1)
     length = -(-q.shape[-1] // 8) * 8  # fused kernels want one head dimension for all three, a multiple of 8
     q, k, v = (F.pad(x, (0, length - x.shape[-1]))[:, None] for x in (q, k, v))
     return F.scaled_dot_product_attention(q, k, v, scale=1.0)[:, 0, :, :dim]

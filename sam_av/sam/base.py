@@ -11,6 +11,7 @@ from transformers import SamModel
 from ..hub import fetch_folder, is_repo_id
 from ..weights import read_tensors
 from .checkpoint import from_segment_anything
+from .resize import share
 
 _CHECKPOINT_SUFFIXES = (".pth", ".pt", ".bin")
 
@@ -37,7 +38,7 @@ def load_base(
     """A SAM from a Hub id, a folder in transformers format, a segment-anything `.pth`, or a live model of these."""
     if isinstance(base, nn.Module):
         return _from_live_model(base)
-    path = Path(base)
+    path = Path(base).expanduser()
     if path.suffix in _CHECKPOINT_SUFFIXES:
         return Base(from_segment_anything(read_tensors(path)))
     folder = fetch_folder(
@@ -63,8 +64,8 @@ def _from_live_model(model: nn.Module) -> Base:
             )
         name = model.config._name_or_path
         if name and is_repo_id(name):
-            return Base(model, name=name, revision=getattr(model.config, "_commit_hash", None))
-        return Base(model)
+            return Base(share(model), name=name, revision=getattr(model.config, "_commit_hash", None))
+        return Base(share(model))
     if hasattr(model, "image_encoder") and hasattr(model, "mask_decoder"):  # segment_anything.Sam
         return Base(from_segment_anything(model.state_dict()))
     raise TypeError(

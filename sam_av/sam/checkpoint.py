@@ -43,6 +43,10 @@ _POSITIONS = "shared_image_embedding.positional_embedding"
 _DECODER_HEADS = 8
 _DECODER_NORM_EPS = 1e-5
 
+# The window and the global layers, by depth, of the published models.
+_WINDOW = 14
+_GLOBAL_LAYERS = {12: [2, 5, 8, 11], 24: [5, 11, 17, 23], 32: [7, 15, 23, 31]}
+
 
 def to_transformers_key(key: str) -> str:
     """The name in transformers' `SamModel` of a tensor of a segment-anything checkpoint."""
@@ -88,6 +92,9 @@ def _config_from_tensors(state: Mapping[str, Tensor]) -> SamConfig:
     rel_pos = [state[f"image_encoder.blocks.{i}.attn.rel_pos_h"] for i in range(depth)]
     # A layer is global when its table spans the whole grid. Where the window spans it too, both are the same function.
     global_layers = [i for i, table in enumerate(rel_pos) if table.shape[0] == 2 * grid - 1]
+    if len(global_layers) == depth and grid == _WINDOW and depth in _GLOBAL_LAYERS:
+        # At this size windows span the grid too; which layers have them shows only at another size.
+        global_layers = _GLOBAL_LAYERS[depth]
     windows = {(table.shape[0] + 1) // 2 for i, table in enumerate(rel_pos) if i not in global_layers}
     decoder_dim = state["mask_decoder.iou_token.weight"].shape[1]
     decoder_layer = "mask_decoder.transformer.layers.{}.mlp.lin1.weight"
@@ -141,9 +148,11 @@ def from_segment_anything(state: Mapping[str, Tensor], *, strict: bool = True) -
     expected = sam.state_dict()
     missing, unexpected = sorted(expected.keys() - renamed.keys()), sorted(renamed.keys() - expected.keys())
     if unexpected or (missing and strict):
+        lost, stray = ([to_segment_anything_key(key) for key in keys[:5]] for keys in (missing, unexpected))
         raise ValueError(
-            f"The checkpoint is not a Segment Anything model: missing {missing[:5]} ({len(missing)} in all), "
-            f"unexpected {[to_segment_anything_key(key) for key in unexpected[:5]]} ({len(unexpected)} in all)."
+            f"The checkpoint is not a Segment Anything model: missing {lost} ({len(missing)} in all), unexpected "
+            f"{stray} ({len(unexpected)} in all)."
+            + (" It looks like one of SAMA-AVS: use SamAV.from_sama_checkpoint." if _is_sama(state) else "")
         )
     for key in missing:
         renamed[key] = torch.zeros(expected[key].shape)
@@ -153,6 +162,10 @@ def from_segment_anything(state: Mapping[str, Tensor], *, strict: bool = True) -
         raise ValueError(f"The checkpoint's tensors do not fit each other: {error}") from error
     sam.tie_weights()
     return sam.eval()
+
+
+def _is_sama(state: Mapping[str, Tensor]) -> bool:
+    return any(".prompt_generator." in key for key in state)
 
 
 def to_segment_anything(sam: SamModel) -> dict[str, Tensor]:

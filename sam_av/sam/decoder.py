@@ -8,10 +8,11 @@ from transformers.models.sam.modeling_sam import SamMaskDecoder, SamPromptEncode
 
 def grid_positions(matrix: Tensor, grid: int) -> Tensor:
     """The decoder's positional encoding (1, C, grid, grid) of an image grid, from SAM's random matrix (2, C / 2)."""
-    centres = (torch.arange(grid, device=matrix.device, dtype=matrix.dtype) + 0.5) / grid
-    y, x = torch.meshgrid(centres, centres, indexing="ij")
-    angles = 2 * torch.pi * (2 * torch.stack([x, y], dim=-1) - 1) @ matrix
-    return torch.cat([angles.sin(), angles.cos()], dim=-1).permute(2, 0, 1)[None]
+    with torch.autocast(matrix.device.type, enabled=False):  # angles of many turns: half precision would lose them
+        centres = (torch.arange(grid, device=matrix.device, dtype=torch.float32) + 0.5) / grid
+        y, x = torch.meshgrid(centres, centres, indexing="ij")
+        angles = 2 * torch.pi * (2 * torch.stack([x, y], dim=-1) - 1) @ matrix.float()
+        return torch.cat([angles.sin(), angles.cos()], dim=-1).permute(2, 0, 1)[None]
 
 
 def encode_prompts(
@@ -26,6 +27,10 @@ def encode_prompts(
     `matrix` takes the place of the encoder's own positional matrix, so that clicks and image grid speak one language
     also for an adapter that brings a matrix of its own.
     """
+    if points is None and labels is not None:
+        raise ValueError("Labels belong to clicks: pass input_points with input_labels.")
+    if points is not None and points.numel() == 0:
+        points, labels = None, None
     if points is None and boxes is None:
         return None
     if points is not None and (points.ndim != 3 or points.shape[-1] != 2):
@@ -41,12 +46,13 @@ def encode_prompts(
     if points is not None and labels is None:
         labels = torch.ones(points.shape[:-1], dtype=torch.int64, device=points.device)
     prompts = (
-        None if points is None else points[:, None].to(matrix.dtype),
+        None if points is None else points[:, None].float(),
         None if points is None or labels is None else labels[:, None],
-        None if boxes is None else boxes[:, None].to(matrix.dtype),
+        None if boxes is None else boxes[:, None].float(),
         None,
     )
-    sparse, _ = functional_call(encoder, {"shared_embedding.positional_embedding": matrix}, prompts)
+    with torch.autocast(matrix.device.type, enabled=False):
+        sparse, _ = functional_call(encoder, {"shared_embedding.positional_embedding": matrix.float()}, prompts)
     return sparse
 
 

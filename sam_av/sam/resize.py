@@ -1,11 +1,12 @@
 """The input size of a SAM: its learned position tables are resampled to another grid, nothing else changes."""
 
 import copy
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import SamModel
+from transformers import SamConfig, SamModel
 
 
 def resize(sam: SamModel, image_size: int) -> SamModel:
@@ -37,11 +38,20 @@ def resize(sam: SamModel, image_size: int) -> SamModel:
                 key = f"vision_encoder.layers.{layer}.attn.rel_pos_{axis}"
                 state[key] = _resample_relative(state[key], grid)
 
+    return _build(config, state)
+
+
+def share(sam: SamModel) -> SamModel:
+    """Another `SamModel` on the same weights: what is frozen, cast or adapted in one leaves the other as it is."""
+    return _build(copy.deepcopy(sam.config), sam.state_dict())
+
+
+def _build(config: SamConfig, state: Mapping[str, Tensor]) -> SamModel:
     with torch.device("meta"):
-        resized = SamModel(config)
-    resized.load_state_dict(state, assign=True)
-    resized.tie_weights()
-    return resized.train(sam.training)
+        sam = SamModel(config)
+    sam.load_state_dict(state, assign=True)
+    sam.tie_weights()
+    return sam.eval()
 
 
 def _resample_absolute(table: Tensor, grid: int) -> Tensor:

@@ -1,0 +1,112 @@
+"""Drawing: masks laid over frames, and grids of pictures with captions. Arrays and Pillow, nothing else."""
+
+import colorsys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+BACKGROUND = (250, 250, 252)
+INK = (32, 34, 44)
+FAINT_INK = (116, 120, 136)
+_GREY = 70
+_GAP, _MARGIN, _HEAD, _LINE = 8, 24, 122, 17  # pixels of a sheet
+_GOLDEN_RATIO = 0.618034
+_FIRST_HUE = 0.96  # the red that a binary mask is drawn in
+
+
+@dataclass(frozen=True)
+class PictureRow:
+    """Pictures (H, W, 3) uint8 that stand side by side, and the lines of text under them, the first in full ink."""
+
+    pictures: Sequence[np.ndarray]
+    caption: Sequence[str] = ()
+
+
+def overlay(frame: np.ndarray, mask: np.ndarray, *, opacity: float = 0.5, dim: float = 0.0) -> np.ndarray:
+    """The frame (H, W, 3) with the mask (H, W) tinted and outlined: bool, or class ids, each in a colour of its own.
+
+    What is outside of the mask fades by `dim`, from 0, as it is, to 1, a plain grey.
+    """
+    ids = mask.astype(np.int64)
+    tint = np.stack([class_colour(max(k, 1)) for k in range(ids.max() + 1)])[ids]
+    faded = (1 - dim) * frame + dim * _GREY
+    blended = np.where(ids[..., None] > 0, (1 - opacity) * frame + opacity * tint, faded)
+    thickness = max(1, round(max(frame.shape[:2]) / 200))
+    return np.where(outline(ids, thickness)[..., None], tint, blended.round()).astype(np.uint8)
+
+
+def outline(mask: np.ndarray, thickness: int = 1) -> np.ndarray:
+    """The pixels of a mask or of class ids (H, W) that lie within `thickness` of another value, (H, W) bool."""
+    padded = np.pad(mask, thickness, mode="edge")
+    height, width = mask.shape
+    steps = range(2 * thickness + 1)
+    shifted = (padded[y : y + height, x : x + width] for y in steps for x in steps)
+    differs = np.zeros(mask.shape, dtype=bool)
+    for neighbour in shifted:
+        differs |= neighbour != mask
+    return differs & (mask > 0)
+
+
+def class_colour(number: int) -> np.ndarray:
+    """A vivid colour (3,) uint8 for the class `number`, counted from 1; neighbours are far apart in hue."""
+    hue = (_FIRST_HUE + (number - 1) * _GOLDEN_RATIO) % 1
+    return np.array([round(255 * channel) for channel in colorsys.hsv_to_rgb(hue, 0.82, 1.0)], dtype=np.uint8)
+
+
+def grid(
+    title: str, subtitle: str, blocks: Mapping[str, Sequence[PictureRow]], columns: Sequence[str], *, side: int = 168
+) -> Image.Image:
+    """Blocks of rows side by side, each under its name, with the columns' names above the pictures of a block.
+
+    Every picture is fitted into a cell of the first one's proportions whose longer side is `side` pixels.
+    """
+    height, width = next(row for rows in blocks.values() for row in rows).pictures[0].shape[:2]
+    cell = (round(side * width / max(height, width)), round(side * height / max(height, width)))
+    block_width = len(columns) * (cell[0] + _GAP) - _GAP
+    captions = max(len(row.caption) for rows in blocks.values() for row in rows)
+    row_height = cell[1] + _GAP // 2 + captions * _LINE + 2 * _GAP
+    sheet_width = 2 * _MARGIN + len(blocks) * (block_width + 2 * _MARGIN) - 2 * _MARGIN
+    sheet = Image.new("RGB", (sheet_width, _HEAD + max(map(len, blocks.values())) * row_height + _GAP), BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
+    _write(draw, (_MARGIN, 18), title, 19, width=sheet_width - 2 * _MARGIN)
+    _write(draw, (_MARGIN, 44), subtitle, 14, FAINT_INK, width=sheet_width - 2 * _MARGIN)
+    for number, (name, rows) in enumerate(blocks.items()):
+        left = _MARGIN + number * (block_width + 2 * _MARGIN)
+        _write(draw, (left, _HEAD - 43), name, 16)
+        for k, column in enumerate(columns):
+            _write(draw, (left + k * (cell[0] + _GAP), _HEAD - 19), column, 12, FAINT_INK)
+        for k, row in enumerate(rows):
+            _draw_row(sheet, draw, row, (left, _HEAD + k * row_height), cell)
+    return sheet
+
+
+def _draw_row(
+    sheet: Image.Image, draw: ImageDraw.ImageDraw, row: PictureRow, corner: tuple[int, int], cell: tuple[int, int]
+) -> None:
+    left, top = corner
+    width = len(row.pictures) * (cell[0] + _GAP) - _GAP
+    for k, picture in enumerate(row.pictures):
+        fitted = ImageOps.pad(Image.fromarray(picture), cell, Image.Resampling.LANCZOS, color=BACKGROUND)
+        sheet.paste(fitted, (left + k * (cell[0] + _GAP), top))
+    for k, line in enumerate(row.caption):
+        place = (left, top + cell[1] + _GAP // 2 + _LINE * k)
+        _write(draw, place, line, 13, FAINT_INK if k else INK, width)
+
+
+def _write(
+    draw: ImageDraw.ImageDraw,
+    place: tuple[int, int],
+    text: str,
+    size: int,
+    ink: tuple[int, int, int] = INK,
+    width: int | None = None,
+) -> None:
+    """Text with its upper left corner at `place`, cut off with an ellipsis where it is longer than `width`."""
+    font = ImageFont.load_default(size)
+    if width is not None and draw.textlength(text, font) > width:
+        while text and draw.textlength(text + "…", font) > width:
+            text = text[:-1]
+        text += "…"
+    draw.text(place, text, fill=ink, font=font)
