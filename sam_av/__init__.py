@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .config import AdapterCard, SamAVConfig
-    from .model import SamAV, SamAVOutput
+    from .model import SamAV
+    from .network import SamAVOutput
     from .predict import FrameMask
     from .processor import SamAVProcessor
 
@@ -18,7 +19,7 @@ _MODULE_OF = {
     "FrameMask": "predict",
     "SamAV": "model",
     "SamAVConfig": "config",
-    "SamAVOutput": "model",
+    "SamAVOutput": "network",
     "SamAVProcessor": "processor",
 }
 _SUBPACKAGES = ("audio", "data", "metrics", "sam")

@@ -317,12 +317,12 @@ class TestFrozen:
         for name, weight in model.named_parameters():
             assert torch.equal(weight, before[name]) != weight.requires_grad, name
 
-    def test_gradient_checkpointing_changes_memory_not_numbers(self):
+    def test_activation_checkpointing_changes_memory_not_numbers(self):
         gradients = []
         for checkpointing in (False, True):
             model = make_model().train()
             if checkpointing:
-                model.gradient_checkpointing_enable()
+                model.activation_checkpointing_enable()
             calls = []
             model.sam.vision_encoder.layers[3].mlp.register_forward_pre_hook(lambda *_, calls=calls: calls.append(1))
             model(**batch()).loss.backward()
