@@ -1,9 +1,8 @@
 """What the benchmarks share: the machine in words, interleaved timing, peak memory of a call, Markdown tables."""
 
 import argparse
-import multiprocessing
 import platform
-import resource
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -44,10 +43,9 @@ def interleaved_seconds(calls: dict[str, Callable[[], object]], repeats: int, de
     return {name: median(values) for name, values in times.items()}
 
 
-def added_peak(prepare: Callable[[], Callable[[], object]], device: str) -> float:
-    """MiB that a call needs beyond what `prepare` has set up: on the CPU in a fresh process, by its peak of memory."""
+def added_peak(call: Callable[[], object], device: str) -> float:
+    """MiB that a call needs beyond what is in use before it; on the CPU, to be asked in a fresh process."""
     if device == "cuda":
-        call = prepare()
         call()  # a first call chooses kernels and their workspaces
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
@@ -55,33 +53,22 @@ def added_peak(prepare: Callable[[], Callable[[], object]], device: str) -> floa
         call()
         torch.cuda.synchronize()
         return (torch.cuda.max_memory_allocated() - before) / 2**20
-    context = multiprocessing.get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_measure_peak, args=(prepare, sender))
-    process.start()
-    result = receiver.recv()
-    process.join()
-    return result
-
-
-def _measure_peak(prepare, sender):
-    call = prepare()
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak to what is in use now
-    before = _resident()
+    before = _memory("VmRSS")
     call()
-    sender.send((resource_peak() - before) / 2**20)
+    return (_memory("VmHWM") - before) / 2**10
 
 
-def _resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+def in_fresh_process(*arguments: str) -> float:
+    """The number that this benchmark prints when it is started with further arguments."""
+    done = subprocess.run([sys.executable, sys.argv[0], *arguments], capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
 
 
-def resource_peak() -> int:
-    """Bytes of the process's peak of resident memory since it was last reset."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError("This system does not tell the peak of a process's memory.")
+def _memory(field: str) -> int:
+    """KiB of this process's resident memory: VmRSS now, VmHWM at its peak."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field))
 
 
 def matmul_ceiling(device: str, dtype: torch.dtype) -> float:

@@ -3,11 +3,9 @@
 Both are timed in turn, so that a slow moment of the machine meets both, and must give the same score.
 """
 
-import platform
-import time
-from pathlib import Path
-from statistics import median
+from functools import partial
 
+import bench
 import torch
 
 from sam_av.metrics import f_measure
@@ -44,31 +42,21 @@ def frames(count, size):
     return logits, radius < torch.rand(count, 1, 1, generator=generator)
 
 
-def seconds(function, *arguments):
-    start = time.perf_counter()
-    function(*arguments)
-    return time.perf_counter() - start
-
-
-def machine():
-    info = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-    cpu = names[0] if names else platform.processor()
-    return f"{cpu}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-
-
 def main():
-    print(f"F-score of one batch; medians of {REPEATS} interleaved repeats. {machine()}\n")
-    print("| frames | pixels | 255 passes, ms | histogram, ms | ratio |")
-    print("|---:|---:|---:|---:|---:|")
+    rows = []
     for count, size in CASES:
         batch = frames(count, size)
-        difference = abs(plain_f_measure(*batch) - f_measure(*batch))  # warms both up, too
+        difference = abs(plain_f_measure(*batch) - f_measure(*batch))
         if difference > 1e-6:
             raise SystemExit(f"The two scores differ by {difference}.")
-        times = [(seconds(plain_f_measure, *batch), seconds(f_measure, *batch)) for _ in range(REPEATS)]
-        plain, fast = (1000 * median(column) for column in zip(*times, strict=True))
-        print(f"| {count} | {size} x {size} | {plain:.0f} | {fast:.1f} | {plain / fast:.0f}x |")
+        calls = {"plain": partial(plain_f_measure, *batch), "fast": partial(f_measure, *batch)}
+        times = bench.interleaved_seconds(calls, REPEATS, "cpu")
+        plain, fast = 1000 * times["plain"], 1000 * times["fast"]
+        rows.append([count, f"{size} x {size}", f"{plain:.0f}", f"{fast:.1f}", f"{plain / fast:.0f}x"])
+    head = ["frames", "pixels", "255 passes, ms", "histogram, ms", "ratio"]
+    title = "# F-score of one batch"
+    notes = f"{bench.machine('cpu')}. Medians of {REPEATS} interleaved runs."
+    bench.write("metrics-cpu", f"{title}\n\n{notes}\n\n{bench.table(head, rows)}")
 
 
 if __name__ == "__main__":
