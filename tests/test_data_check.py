@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from data_sets import cut_off, one_source, save_mask, save_wav, scenes
 from PIL import Image
+from test_data_video import save_video
 
 from sam_av.cli import main
 from sam_av.data import open_dataset, write_dataset
 from sam_av.data.check import PUBLISHED, check_data
 from sam_av.data.open import LAYOUTS
 from sam_av.data.scenes import CATEGORIES
+from sam_av.data.video import read_frames
 
 MAKERS = {
     "avsbench-s4": (one_source, {}, {}),
@@ -325,6 +327,16 @@ class TestTables:
         (overlap,) = check_data(root, cache_dir=str(tmp_path / "cache")).overlaps
         assert overlap.detail == "has the same pictures and sound as test/other"
 
+    def test_a_video_from_a_turned_camera(self, tmp_path):
+        (tmp_path / "videos").mkdir()
+        save_video(tmp_path / "videos" / "a.mp4", 1, turn=90)
+        save_wav(tmp_path / "audio" / "a.wav", np.ones(16_000))
+        height, width = read_frames(tmp_path / "videos" / "a.mp4", [0.0])[0].shape[1:3]
+        save_mask(tmp_path / "masks" / "a" / "0.png", np.ones((height, width), dtype=np.uint8))
+        assert height != width and check_data(tmp_path).faults == []
+        save_mask(tmp_path / "masks" / "a" / "0.png", np.ones((width, height), dtype=np.uint8))
+        assert kinds(check_data(tmp_path).faults) == {"size mismatch"}
+
     def test_a_frame_beyond_the_end_of_its_video(self, copy):
         root = copy("folder")
         masks = first(root, "masks/{}-*")
@@ -354,7 +366,8 @@ class TestSplits:
         videos = sorted(path.name for path in root.glob("videos/*"))
         lines = [f"videos/{name},{name.partition('-')[0]}" for name in videos]
         (root / "manifest.csv").write_text("\n".join(["video,split", *lines]))
-        assert [(split.split, split.frames) for split in check_data(root).splits] == [("test", 9), ("train", 9)]
+        frames = [(split, sum(map(len, open_dataset(root, split)))) for split in ("test", "train")]
+        assert [(split.split, split.frames) for split in check_data(root).splits] == frames
 
     def test_drawn_scenes_have_nothing_to_check(self):
         with pytest.raises(ValueError, match="its scenes are drawn"):

@@ -91,7 +91,7 @@ def check_data(
     quick: bool = False,
     **options: Any,
 ) -> DataReport:
-    """Looks at every file of a data set, and decodes masks and what looks damaged.
+    """Looks at every file of a data set; decodes masks, one frame of each video, and what looks damaged.
 
     A clip that lacks a file is not looked into further, and damage amid a file is not seen: `ClipDataset.verify`
     decodes everything.

@@ -77,6 +77,7 @@ class _FileCheck:
         self.entry = entry
         self.quick = quick
         self.findings = Findings()
+        self.header = video_header(entry.video) if entry.video else None
         size, times = self._look_at_video(entry.video) if entry.video else self._look_at_pictures()
         if entry.audio is not None:
             self._look_at_sound(entry.audio, times)
@@ -102,19 +103,18 @@ class _FileCheck:
         return size, self.entry.times or ()
 
     def _look_at_video(self, path: Path) -> tuple[tuple[int, int] | None, Sequence[float]]:
-        header, times = video_header(path), self.entry.times
+        """The same of a video."""
+        header, times = self.header, self.entry.times
         if header is not None and header.size and header.picture_end >= (times[-1] if times else 0):
-            size = header.size
-            # The header does not say how the camera was held; a mask of another size leaves that in doubt.
-            if all(_declared_size(mask) in (size, None) for mask in self.entry.masks if mask is not None):
-                return size, range(max(ceil(header.picture_end), 1)) if times is None else times
+            return header.size, range(max(ceil(header.picture_end), 1)) if times is None else times
         with self._faults("unreadable picture"):
             frames, seconds = read_frames(path, times)
             return (frames.shape[1], frames.shape[2]), seconds.tolist()
         return None, times or ()
 
     def _look_at_sound(self, path: Path, times: Sequence[float]) -> None:
-        seconds = sound_seconds(path)
+        of_video = self.header.sound_end if self.header else None
+        seconds = of_video if path == self.entry.video else sound_seconds(path)
         if seconds is None:
             with self._faults("unreadable sound"):
                 seconds = len(read_waveform(path)) / SAMPLE_RATE
@@ -122,22 +122,19 @@ class _FileCheck:
             _compare_sound(self.findings, self.entry.id, seconds, times[-1])
 
     def _look_at_masks(self, size: tuple[int, int]) -> None:
-        empty = []
-        for number, masks in self._truths():
-            sounding = False
-            for mask in masks:
-                found = _declared_size(mask)
-                name = f"'{mask}'" if isinstance(mask, Path) else f"the mask of frame {number}"
-                if found is not None and not self._compare(name, found, size, "its frame"):
-                    sounding = True  # for all that is known
-                elif not self.quick or found is None:
-                    sounding = True
-                    with self._faults("bad mask"):
-                        sounding = bool(self.dataset._read_mask(mask, size).any())
-            if not sounding:
-                empty.append(number)
+        judged = [(k, [self._is_empty(mask, k, size) for mask in masks]) for k, masks in self._truths()]
         if not self.quick:
-            _note_empty(self.findings, self.entry.id, empty)
+            _note_empty(self.findings, self.entry.id, [k for k, are_empty in judged if all(are_empty)])
+
+    def _is_empty(self, mask: Mask, number: int, size: tuple[int, int]) -> bool:
+        """Whether a mask is known to be empty; notes what is wrong with it."""
+        found = _declared_size(mask)
+        name = f"'{mask}'" if isinstance(mask, Path) else f"the mask of frame {number}"
+        if found is not None and (not self._compare(name, found, size, "its frame") or self.quick):
+            return False
+        with self._faults("bad mask"):
+            return not self.dataset._read_mask(mask, size).any()
+        return False
 
     def _truths(self) -> Iterator[tuple[int, list[Mask]]]:
         """The annotated frames, counted from 1, each with its masks."""

@@ -1,6 +1,6 @@
-"""What the headers and the last bytes of pictures, sounds and videos tell of them, without decoding.
+"""What the headers and the ends of pictures, sounds and videos tell of them; of a video one frame is decoded, too.
 
-Each function returns None where they tell too little or look damaged: then only decoding shows what the file is worth.
+Each function returns None where they tell too little or look damaged: then only decoding it all shows what it is worth.
 """
 
 import io
@@ -23,10 +23,10 @@ _CUT_SHORT = 0.95
 
 @dataclass(frozen=True)
 class VideoHeader:
-    """What is known of a video before it is decoded.
+    """What is known of a video of which one frame was decoded.
 
     Attributes:
-        size: (height, width) as stored, before the frames are turned as the camera was held; None without pictures.
+        size: (height, width) of its frames as the camera was held; None without pictures.
         picture_end: the end of its last frame in seconds.
         sound_end: the end of its sound in seconds; None without an audio track.
     """
@@ -66,8 +66,8 @@ def video_header(path: Path) -> VideoHeader | None:
             if not container.duration:
                 return None
             picture, sound = container.streams.best("video"), container.streams.best("audio")
-            codec = picture.codec_context if picture else None  # None, too, where FFmpeg does not know the codec
             start, length = max(container.start_time or 0, 0) / av.time_base, container.duration / av.time_base
+            size = _upright_size(next(container.decode(picture))) if picture else None
             container.seek(round((start + max(length - _TAIL, 0)) * av.time_base))
             ends: dict[str, float] = {}
             for packet in container.demux():
@@ -77,12 +77,17 @@ def video_header(path: Path) -> VideoHeader | None:
             if max(ends.values(), default=0.0) < _CUT_SHORT * length:
                 return None
             return VideoHeader(
-                size=(codec.height, codec.width) if codec else None,
+                size=size,
                 picture_end=ends.get("video", 0.0),
                 sound_end=ends.get("audio", length) if sound else None,
             )
-    except (OSError, av.FFmpegError):
+    except (OSError, StopIteration, av.FFmpegError):
         return None
+
+
+def _upright_size(frame: av.VideoFrame) -> tuple[int, int]:
+    """The (height, width) of a frame as its camera was held, which the header of a video does not tell."""
+    return (frame.width, frame.height) if round(frame.rotation / 90) % 2 else (frame.height, frame.width)
 
 
 def _wav_seconds(path: Path) -> float | None:
