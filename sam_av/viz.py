@@ -3,6 +3,7 @@
 import colorsys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
@@ -29,24 +30,26 @@ def overlay(frame: np.ndarray, mask: np.ndarray, *, opacity: float = 0.5, dim: f
 
     What is outside of the mask fades by `dim`, from 0, as it is, to 1, a plain grey.
     """
-    ids = mask.astype(np.int64)
-    tint = np.stack([class_colour(max(k, 1)) for k in range(ids.max() + 1)])[ids]
-    faded = (1 - dim) * frame + dim * _GREY
-    blended = np.where(ids[..., None] > 0, (1 - opacity) * frame + opacity * tint, faded)
-    thickness = max(1, round(max(frame.shape[:2]) / 200))
-    return np.where(outline(ids, thickness)[..., None], tint, blended.round()).astype(np.uint8)
+    colours = np.stack([class_colour(max(k, 1)) for k in range(int(mask.max()) + 1)])
+    inside, edge = mask > 0, outline(mask, thickness=max(1, round(max(frame.shape[:2]) / 200)))
+    drawn = ((1 - dim) * frame.astype(np.float32) + dim * _GREY).round().astype(np.uint8)
+    drawn[inside] = ((1 - opacity) * frame[inside] + opacity * colours[mask[inside].astype(int)]).round()
+    drawn[edge] = colours[mask[edge].astype(int)]
+    return drawn
 
 
 def outline(mask: np.ndarray, thickness: int = 1) -> np.ndarray:
     """The pixels of a mask or of class ids (H, W) that lie within `thickness` of another value, (H, W) bool."""
-    padded = np.pad(mask, thickness, mode="edge")
-    height, width = mask.shape
-    steps = range(2 * thickness + 1)
-    shifted = (padded[y : y + height, x : x + width] for y in steps for x in steps)
-    differs = np.zeros(mask.shape, dtype=bool)
-    for neighbour in shifted:
-        differs |= neighbour != mask
-    return differs & (mask > 0)
+    lowest, highest = (_over_neighbours(extreme, mask, thickness) for extreme in (np.minimum, np.maximum))
+    return (mask > 0) & ((lowest != mask) | (highest != mask))
+
+
+def _over_neighbours(extreme: np.ufunc, mask: np.ndarray, distance: int) -> np.ndarray:
+    """The least or the greatest value (H, W) within `distance` of each pixel, along the columns and then the rows."""
+    for _ in range(2):
+        padded = np.pad(mask, ((distance, distance), (0, 0)), mode="edge")
+        mask = reduce(extreme, (padded[k : k + len(mask)] for k in range(2 * distance + 1))).T
+    return mask
 
 
 def class_colour(number: int) -> np.ndarray:

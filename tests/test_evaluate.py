@@ -13,6 +13,7 @@ from statistics import fmean
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from conftest import GOLDEN, make_model
 from evaluated import MemoryDataset, NoisyTruth, truth_at
 from PIL import Image
@@ -25,6 +26,13 @@ from sam_av.evaluate import evaluate
 from sam_av.metrics import AVSBench, f_measure, mask_iou
 from sam_av.predictions import MaskFolder, save_predictions
 from sam_av.predictors import ModelPredictor
+
+
+@pytest.fixture(autouse=True)
+def _forget_the_device():
+    """accelerate keeps the first device for good; where there is a GPU, `--device cpu` would come too late."""
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def scenes(count=9, **settings):
@@ -253,10 +261,10 @@ class TestResuming:
         assert resumed.asked[:5] == [entry.id for entry in data.entries[4:]]
 
     def test_killed_in_the_middle(self, tmp_path):
-        data = open_dataset("scenes:40", "test")
+        data = open_dataset("scenes:24", "test")
         for clip in data:
             save_predictions(tmp_path / "masks", clip, NoisyTruth().predict(clip, (64, 64)))
-        arguments = ["evaluate", str(tmp_path / "masks"), "scenes:40", "--method", "predictions", "--workers", "0"]
+        arguments = ["evaluate", str(tmp_path / "masks"), "scenes:24", "--method", "predictions", "--workers", "0"]
         killed = subprocess.Popen(
             [sys.executable, "-m", "sam_av.cli", *arguments, "--output", tmp_path / "out"], stderr=subprocess.DEVNULL
         )

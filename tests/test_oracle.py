@@ -82,6 +82,6 @@ def test_a_frame_without_any_mask(tmp_path):
 def test_command(tmp_path, capsys):
     make_sam().save_pretrained(tmp_path / "base")
     write_dataset(scenes(1), tmp_path / "data", "folder")
-    arguments = ["--method", "sam-oracle", "--output", str(tmp_path / "out"), "--device", "cpu", "--workers", "0"]
+    arguments = ["--method", "sam-oracle", "--output", str(tmp_path / "out"), "--workers", "0"]
     assert main(["evaluate", str(tmp_path / "base"), str(tmp_path / "data"), *arguments]) == 0
     assert "SAM oracle" in capsys.readouterr().out
