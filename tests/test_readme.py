@@ -17,6 +17,7 @@ from scipy.io import wavfile
 
 from sam_av import SamAV, SamAVConfig
 from sam_av.audio import VGGish
+from sam_av.data import Scenes, SceneSettings, write_dataset
 
 ROOT = Path(__file__).parent.parent
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
@@ -51,6 +52,10 @@ def workplace(tmp_path_factory):
     shutil.copy(GOLDEN / "sama_tiny.pth", user / "model_epoch_best.pth")
     shutil.copy(GOLDEN / "segment_anything_tiny.pth", user / "sam_vit_b_01ec64.pth")
 
+    settings = SceneSettings.demo(size=64)
+    clips = Scenes(settings, sources=(1, 1), silence=0, absent=0, length=5, split="test")
+    write_dataset(clips, user / "s4", "avsbench-s4")
+
     with LocalHub() as hub:
         publish(hub, "facebook/sam-vit-base", folder / "base")
         publish(hub, "user/sam-av-vit-h-s4", folder / "adapter")
@@ -74,11 +79,11 @@ def test_python_blocks(workplace):
     shutil.rmtree(user / "my-adapter")
 
 
-def test_conversions(workplace):
+def test_commands(workplace):
     user, environment = workplace
     lines = [line for language, code in BLOCKS if language == "bash" for line in code.splitlines()]
-    commands = [line for line in lines if line.startswith("sam-av convert")]
-    assert len(commands) == 3
+    commands = [line for line in lines if line.startswith("sam-av ")]
+    assert len(commands) == 6
     for command in commands:
         done = subprocess.run(
             command, shell=True, cwd=user, env=environment, capture_output=True, text=True, check=False
