@@ -133,7 +133,7 @@ class _FileCheck:
         if found is not None and (not self._compare(name, found, size, "its frame") or self.quick):
             return False
         with self._faults("bad mask"):
-            return not self.dataset._read_mask(mask, size).any()
+            return not self.dataset.read_mask(mask, size).any()
         return False
 
     def _truths(self) -> Iterator[tuple[int, list[Mask]]]:

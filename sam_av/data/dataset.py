@@ -196,9 +196,9 @@ class ClipDataset(Dataset[Clip]):
         if not annotated.any():
             return None, annotated
         empty: np.ndarray = np.zeros(size, dtype=self._mask_type)
-        return np.stack([empty if mask is None else self._read_mask(mask, size) for mask in entry.masks]), annotated
+        return np.stack([empty if mask is None else self.read_mask(mask, size) for mask in entry.masks]), annotated
 
-    def _read_mask(self, mask: Path | Shape, size: tuple[int, int]) -> np.ndarray:
+    def read_mask(self, mask: Path | Shape, size: tuple[int, int]) -> np.ndarray:
         """The mask of one frame, (H, W)."""
         return self._read_mask_file(mask, size) if isinstance(mask, Path) else draw_shape(mask, size)
 
