@@ -5,15 +5,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from .data import Clip, ClipDataset, DataProblems
-from .digest import digest, digest_files
+from . import __version__
+from .data import Clip, ClipDataset
+from .digest import digest
 from .hub import write_whole
-from .predictions import save_predictions
+from .predictions import MaskFolder, save_predictions
 from .predictors import Predictor
 from .progress import Progress
 from .report import Report
@@ -64,7 +66,7 @@ def evaluate(
     progress = Progress(output / "progress")
     if accelerator.is_main_process:
         description = _describe(predictor, dataset, protocol=protocol, limit=limit, save_masks=save_masks)
-        progress.begin(description, lambda: _plan(dataset, limit, workers))
+        progress.begin(description, lambda: _plan(predictor, dataset, limit, workers))
     accelerator.wait_for_everyone()
     plan = progress.plan()
     size = scoring.videos_per_batch
@@ -120,48 +122,39 @@ def _run(
     )
     for index, clips in zip(left, bar, strict=True):
         clips = [clip for clip in clips if clip.annotated.any()]
-        predictions = [predictor.predict(clip, scored_size(scoring, clip)) for clip in clips]
+        predictions = [_predict(predictor, clip, scored_size(scoring, clip)) for clip in clips]
         if masks is not None:
             for clip, prediction in zip(clips, predictions, strict=True):
                 save_predictions(masks, clip, prediction)
         progress.finish(index, scoring.count(index, clips, predictions))
 
 
+def _predict(predictor: Predictor, clip: Clip, size: tuple[int, int]) -> Tensor:
+    """The predictions (T', *size) of a clip, held to what a `Predictor` promises."""
+    prediction = predictor.predict(clip, size)
+    wanted = (int(clip.annotated.sum()), *size)
+    if not isinstance(prediction, Tensor) or tuple(prediction.shape) != wanted or prediction.dtype == torch.bool:
+        found = f"{prediction.dtype} {tuple(prediction.shape)}" if isinstance(prediction, Tensor) else type(prediction)
+        raise ValueError(
+            f"{predictor.name} must predict a tensor of float logits, or of class ids, of shape {wanted} for the clip "
+            f"'{clip.id}'; it gave {found}."
+        )
+    return prediction
+
+
 def _describe(predictor: Predictor, dataset: ClipDataset, **settings: Any) -> dict[str, Any]:
     """What a run is of, as plain data: it is resumed only where all of this is the same."""
-    first = _first_clip(dataset)  # stands for what has no files of its own
-    content = [] if first is None else [first.frames, first.times, first.waveform]
-    return {
-        **predictor.identity(),
-        "data": digest(
-            dataset.name,
-            dataset.split,
-            dataset.seed,
-            dataset.categories,
-            dataset.entries,
-            *(digest_files(path for path in entry.files() if path.is_file()) for entry in dataset.entries),
-            *(array.tobytes() for array in content),
-        ),
-        **settings,
-    }
+    return {**predictor.identity(), "data": digest(*dataset.content()), "sam-av": __version__, **settings}
 
 
-def _first_clip(dataset: ClipDataset) -> Clip | None:
-    """The first clip that can be decoded."""
-    for number in range(len(dataset)):
-        try:
-            return dataset[number]
-        except DataProblems:
-            continue
-    return None
-
-
-def _plan(dataset: ClipDataset, limit: int | None, workers: int) -> dict[str, Any]:
+def _plan(predictor: Predictor, dataset: ClipDataset, limit: int | None, workers: int) -> dict[str, Any]:
     """The numbers of the clips to evaluate, all of which can be decoded, and the faults of the others."""
     checked = copy.copy(dataset)
     checked.entries = dataset.entries[:limit]
     checked.left_out = list(dataset.left_out)
     checked.verify(workers)
+    if isinstance(predictor, MaskFolder):
+        predictor.require([entry.id for entry in checked.entries])
     usable = {entry.id for entry in checked.entries}
     return {
         "clips": [number for number, entry in enumerate(dataset.entries[:limit]) if entry.id in usable],
@@ -174,7 +167,7 @@ def _write_sheet(output: Path, report: Report, predictor: Predictor, dataset: Cl
 
     def read(clip_id: str) -> tuple[Clip, Tensor]:
         clip = dataset[numbers[clip_id]]
-        return clip, predictor.predict(clip, scored_size(scoring, clip))
+        return clip, _predict(predictor, clip, scored_size(scoring, clip))
 
     sheet = draw_sheet(report, read)
     write_whole(output, {"sheet.png": sheet.save})

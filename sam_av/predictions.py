@@ -42,8 +42,25 @@ class MaskFolder:
 
     def predict(self, clip: Clip, size: tuple[int, int]) -> Tensor:
         """See `Predictor`."""
-        frames = [_read_grey(self._file(clip.id, k)) for k in annotated_frames(clip)]
+        files = [self._file(clip.id, k) for k in annotated_frames(clip)]
+        frames = [_read_grey(path) for path in files]
+        if 0 < max(frame.max().item() for frame in frames) < 1.5 / 255:
+            raise ValueError(
+                f"The predictions of clip '{clip.id}', such as '{files[0]}', hold only 0 and 1, but 255 stands for "
+                "probability 1: multiply them by 255. Class ids need --protocol avss."
+            )
         return torch.cat([to_logits(frame[None], size) for frame in frames])
+
+    def require(self, clips: Sequence[str]) -> None:
+        """Raises where clips have no prediction at all, before a long run finds them one by one."""
+        apart = {name.rpartition("_")[0] for name in self._disk.names(self._disk.root)}
+        missing = [clip for clip in clips if clip not in apart and not self._disk.names(self._disk.path(clip))]
+        if missing:
+            raise FileNotFoundError(
+                f"'{self._disk.root}' has no prediction for {len(missing):,} of {len(clips):,} clips: "
+                f"{', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''}. Wanted {prediction_name('<clip>', 0)} "
+                "and so on for each of them."
+            )
 
     def _file(self, clip: str, frame: int) -> Path:
         wanted = [prediction_name(clip, frame), f"{clip}_{frame}.png"]

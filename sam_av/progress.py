@@ -27,7 +27,7 @@ class Progress:
 
         The plan is made once, when the run starts; it and the description are plain data, kept as JSON.
         """
-        if not (self.folder / _PLAN).is_file():
+        if not any(self.folder.glob("*.pt")):  # a run that failed before its first batch leaves nothing to resume
             plan = json.dumps({"description": description, "plan": make_plan()}, indent=1)
             write_whole(self.folder, {_PLAN: lambda path: path.write_text(plan, encoding="utf-8")})
             return

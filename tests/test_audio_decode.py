@@ -265,3 +265,26 @@ def test_integers_are_scaled(dtype, samples):
 def test_what_cannot_be_a_waveform(waveform, rate, message):
     with pytest.raises(ValueError, match=message):
         to_mono_16k(waveform, rate)
+
+
+def test_a_gap_in_the_stream_is_silence(tmp_path):
+    """A second of sound, a second in which nothing was sent, and a second of sound: what comes after keeps its time."""
+    path = tmp_path / "gap.mkv"
+    with av.open(path, "w") as container:
+        track = container.add_stream("pcm_s16le", rate=16_000, layout="mono")
+        for start in (0, 32_000):
+            for offset in range(0, 16_000, 1_000):
+                samples = np.full((1, 1_000), 8_000, np.int16)
+                frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+                frame.rate, frame.pts = 16_000, start + offset
+                container.mux(track.encode(frame))
+        container.mux(track.encode())
+    sound = read_audio(path).numpy()
+    assert len(sound) == 48_000
+    assert (sound[:16_000] != 0).all() and not sound[16_000:32_000].any() and (sound[32_000:] != 0).all()
+
+
+def test_a_file_and_its_samples_give_the_same_sound(tmp_path):
+    sound = tones(1.0, 44_100, 2)
+    path = write(tmp_path / "a.wav", "pcm_f32le", sound)
+    assert torch.allclose(read_audio(path), to_mono_16k(sound, 44_100), atol=1e-6)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from sam_av import SamAV
 from sam_av.cli import main
+from sam_av.data import Scenes, SceneSettings, write_dataset
 
 
 def run(*arguments, **options):
@@ -84,3 +85,20 @@ class TestConvert:
         error = capsys.readouterr().err
         assert message in error and "Traceback" not in error
         assert list(tmp_path.iterdir()) == []
+
+
+class TestDataOptions:
+    """The reader's options, which every verb that reads data takes."""
+
+    def test_they_reach_the_reader(self, tmp_path, capsys):
+        scenes = Scenes(SceneSettings.demo(size=64), length=2, split="test")
+        write_dataset(scenes, tmp_path / "mine", "folder")
+        assert main(["check-data", str(tmp_path / "mine"), "--option", "fps=0.5"]) == 1, (
+            "masks lie beyond the videos now"
+        )
+        assert main(["check-data", str(tmp_path / "mine"), "--option", "fps=1"]) == 0
+        assert "layout folder" in capsys.readouterr().out
+
+    def test_form(self, tmp_path, capsys):
+        assert main(["check-data", str(tmp_path), "--option", "fps"]) == 1
+        assert "NAME=VALUE, such as fps=25, not 'fps'" in capsys.readouterr().err

@@ -78,6 +78,8 @@ def test_frames_of_another_size_than_the_metadata_says_are_a_problem(aviseg):
         (lambda data: data["annotations"][0]["segmentations"].pop(), "has 6 segmentations for 7 frames"),
         (lambda data: data["videos"][0].update(file_names=["../../../a.jpg"] * 7), "leads out of"),
         (lambda data: data["videos"][2].update(file_names=[]), "video 3: it has no file_names"),
+        (lambda data: data["annotations"][0].update(segmentations=None), "has no list of segmentations, but None"),
+        (lambda data: data["annotations"][0].update(video_id=999), "is of video 999, not listed"),
     ],
 )
 def test_records_that_do_not_fit_are_bad_rows(aviseg, edit, message):
@@ -91,6 +93,7 @@ def test_records_that_do_not_fit_are_bad_rows(aviseg, edit, message):
     [
         ("{", "is not valid JSON"),
         ("[]", "has no 'videos'"),
+        ('{"videos": [null], "categories": [{"id": 1, "name": "dog"}]}', r"videos\[0\] in .* is no object with"),
         ('{"videos": [{"id": 1}]}', r"videos\[0\] in .* lacks file_names, height, width"),
     ],
 )

@@ -180,3 +180,20 @@ def test_wrong_folders_and_tables_say_what_should_be_there(folder, tmp_path):
     table.write_text("name,part\n")
     with pytest.raises(ValueError, match=r"splits.csv' lacks the columns split"):
         open_dataset(folder, "train")
+
+
+def test_decimal_seconds_behind_a_name(folder):
+    masks = sorted((folder / "masks").iterdir())[0]
+    first = sorted(masks.glob("*.png"))[0]
+    first.rename(masks / f"{masks.name}_0.5.png")
+    dataset = FolderDataset(folder, "train" if "train" in masks.name else "test")
+    clip = next(clip for clip in dataset if clip.id == masks.name)
+    assert 0.5 in clip.times.tolist()
+
+
+def test_a_name_that_stands_twice_in_the_table(folder):
+    table = folder / "splits.csv"
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([*lines, lines[-1]]) + "\n")
+    with pytest.raises(DataProblems, match="two of a name"):
+        FolderDataset(folder, "test")

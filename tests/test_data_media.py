@@ -84,13 +84,16 @@ def test_transparent_and_black_are_no_mask(tmp_path):
     assert not mask[1:].any()
 
 
-def test_the_colour_of_a_palette_counts_not_its_index(tmp_path):
-    truth = np.zeros(SIZE, bool)
-    truth[2:5] = True
-    image = Image.fromarray(np.where(truth, 0, 1).astype(np.uint8))
+def test_a_palette_that_can_be_read_in_two_ways(tmp_path):
+    """By its colours the mask is one thing, by its indices another."""
+    image = Image.fromarray(np.eye(*SIZE, dtype=np.uint8))
     image.putpalette([255, 255, 255, 0, 0, 0])
     image.save(tmp_path / "a.png")
-    np.testing.assert_array_equal(read_binary_mask(tmp_path / "a.png", SIZE), truth)
+    with pytest.raises(ValueError, match=r"read in two ways: save it as plain black and white"):
+        read_binary_mask(tmp_path / "a.png", SIZE)
+    image.putpalette([0, 0, 0, 200, 0, 0])
+    image.save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_binary_mask(tmp_path / "a.png", SIZE), np.eye(*SIZE, dtype=bool))
 
 
 def test_a_jpeg_is_no_mask(tmp_path):

@@ -304,6 +304,34 @@ class TestResuming:
         with pytest.raises(ValueError, match="differ in adapter"):
             evaluate(ModelPredictor(other), scenes(2), tmp_path)
 
+    def test_a_run_that_failed_before_its_first_batch_leaves_nothing_to_resume(self, tmp_path):
+        with pytest.raises(ValueError, match="class ids"):
+            evaluate(NoisyTruth(), scenes(3), tmp_path, protocol="avss")
+        assert evaluate(NoisyTruth(), scenes(3), tmp_path).protocol == "avsbench"
+
+
+class TestPredictors:
+    """What a predictor of one's own may give back."""
+
+    @pytest.mark.parametrize(
+        ("change", "found"),
+        [
+            (lambda logits: logits.numpy(), "numpy.ndarray"),
+            (lambda logits: logits > 0, "torch.bool"),
+            (lambda logits: logits[:, :10, :10], r"\(3, 10, 10\)"),
+        ],
+    )
+    def test_something_else_is_named(self, tmp_path, change, found):
+        class Wrong(NoisyTruth):
+            def predict(self, clip, size):
+                return change(super().predict(clip, size))
+
+        dataset = scenes(2)
+        with pytest.raises(
+            ValueError, match=rf"noisy truth must predict .*\(3, 224, 224\).*'{dataset[0].id}'; .*{found}"
+        ):
+            evaluate(Wrong(), dataset, tmp_path)
+
 
 def wait_for(condition, seconds=120):
     end = time.monotonic() + seconds

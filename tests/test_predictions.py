@@ -146,3 +146,18 @@ class TestClassProtocol:
         binary = MemoryDataset([replace(clip, masks=clip.binary_masks()) for clip in data])
         with pytest.raises(ValueError, match="needs a truth of class ids"):
             evaluate(ClassIdFolder(tmp_path / "ids", 70), binary, tmp_path / "3", protocol="avss")
+
+
+def test_masks_of_zero_and_one_are_not_taken_for_almost_nothing(tmp_path):
+    clip = a_clip((True, False, False))
+    write_grey(tmp_path / "dog/0.png", np.eye(8, 12))
+    with pytest.raises(ValueError, match=r"hold only 0 and 1, but 255 stands for probability 1: multiply them by 255"):
+        MaskFolder(tmp_path).predict(clip, (8, 12))
+
+
+def test_clips_without_predictions_are_named_before_the_run(tmp_path):
+    clips = [a_clip(name=name) for name in ("dog", "cat", "bell")]
+    write_grey(tmp_path / "predictions/dog/0.png", np.zeros((8, 12)))
+    write_grey(tmp_path / "predictions/bell_0.png", np.zeros((8, 12)))
+    with pytest.raises(FileNotFoundError, match="no prediction for 1 of 3 clips: cat"):
+        evaluate(MaskFolder(tmp_path / "predictions"), MemoryDataset(clips), tmp_path / "out")

@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .data_arguments import add_data_arguments, reader_options
+
 if TYPE_CHECKING:
     from ..data.check import DataReport
 
@@ -13,9 +15,8 @@ HELP = "check the files of a data set before a long run"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `sam-av check-data`."""
-    parser.add_argument("data", help="folder or manifest of the data set")
+    add_data_arguments(parser)
     parser.add_argument("--split", action="append", default=[], help="split to check, may be repeated (default: all)")
-    parser.add_argument("--layout", help="layout of the data set, where it is not recognised")
     parser.add_argument(
         "--workers",
         type=int,
@@ -36,7 +37,12 @@ def run(options: argparse.Namespace) -> int:
     from ..hub import write_whole
 
     report = check_data(
-        options.data, options.split, layout=options.layout, workers=options.workers, quick=options.quick
+        options.data,
+        options.split,
+        layout=options.layout,
+        workers=options.workers,
+        quick=options.quick,
+        **reader_options(options),
     )
     print(_text_of(report))
     if options.json:

@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .data_arguments import add_data_arguments, reader_options
+
 if TYPE_CHECKING:
     from ..data import ClipDataset, DataProblems
     from ..predictors import Predictor
@@ -17,9 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "adapter",
         help="adapter (Hub id or folder); the folder of PNGs for --method predictions; the base for sam-oracle",
     )
-    parser.add_argument("data", help="folder, manifest, Hub id, or scenes:100")
+    add_data_arguments(parser)
     parser.add_argument("--split", default="test", help="part of the data set (default: %(default)s)")
-    parser.add_argument("--layout", help="layout of the data set, where it is not recognised")
     parser.add_argument(
         "--protocol",
         choices=["avsbench", "sama", "dataset", "avss"],
@@ -66,7 +67,13 @@ def run(options: argparse.Namespace) -> None:
     patience = InitProcessGroupKwargs(timeout=timedelta(days=1))
     accelerator = Accelerator(cpu=options.device == "cpu", kwargs_handlers=[patience])
     try:
-        dataset = open_dataset(options.data, options.split, layout=options.layout, skip_bad=options.skip_bad)
+        dataset = open_dataset(
+            options.data,
+            options.split,
+            layout=options.layout,
+            skip_bad=options.skip_bad,
+            **reader_options(options),
+        )
         assert isinstance(dataset, ClipDataset)  # streams are opened by those who ask for them
         report = evaluate(
             _predictor(options, dataset, options.device or accelerator.device),

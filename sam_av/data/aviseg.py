@@ -36,6 +36,10 @@ class AVISeg(ClipDataset):
             by_video.setdefault(annotation["video_id"], []).append(annotation)
 
         index = Index(disk)
+        for stray in by_video.keys() - {video["id"] for video in data["videos"]}:
+            index.report(
+                "bad row", f"{split}.json", f"annotation {by_video[stray][0]['id']} is of video {stray}, not listed"
+            )
         for video in data["videos"]:
             with index.row(f"video {video['id']}"):
                 files = video["file_names"]
@@ -73,6 +77,8 @@ def _read_json(path: Path) -> dict[str, Any]:
         if not rows and table != "annotations":
             raise ValueError(f"'{path}' has no '{table}'. It should have {', '.join(wanted)}, like YouTube-VIS.")
         for number, row in enumerate(rows):
+            if not isinstance(row, dict):
+                raise ValueError(f"{table}[{number}] in '{path}' is no object with {', '.join(sorted(fields))}.")
             if lacking := fields - row.keys():
                 raise ValueError(f"{table}[{number}] in '{path}' lacks {', '.join(sorted(lacking))}.")
     return data
@@ -82,6 +88,8 @@ def _read_track(annotation: dict[str, Any], categories: dict[int, str], frames: 
     number, shapes = annotation["id"], annotation["segmentations"]
     if annotation["category_id"] not in categories:
         raise ValueError(f"annotation {number} has the category {annotation['category_id']}, which is not listed.")
+    if not isinstance(shapes, list):
+        raise ValueError(f"annotation {number} has no list of segmentations, but {shapes!r}.")
     if len(shapes) != frames:
         raise ValueError(f"annotation {number} has {len(shapes)} segmentations for {frames} frames.")
     return TrackEntry(

@@ -73,9 +73,13 @@ class Index:
     disk: Disk | None = None
     entries: list[ClipEntry] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    _ids: set[str] = field(default_factory=set)
 
     def add(self, entry: ClipEntry) -> None:
         """Takes an entry up and looks whether its files are there."""
+        if entry.id in self._ids:
+            self.report("two of a name", entry.id, "this id stands in the metadata more than once")
+        self._ids.add(entry.id)
         self.entries.append(entry)
         if self.disk is not None:
             self.report("missing file", entry.id, *self.disk.missing(entry.files()))
@@ -147,6 +151,13 @@ class ClipDataset(Dataset[Clip]):
     def set_epoch(self, epoch: int) -> None:
         """Says which epoch it is, before its clips are asked for; what is drawn at random depends on it."""
         self._epoch.fill_(epoch)
+
+    def content(self) -> list[object]:
+        """What tells this data from other data of the same name: entries, and the sizes and times of their files."""
+        files = [path for entry in self.entries for path in entry.files() if path.is_file()]
+        stats = [(str(path), path.stat()) for path in files]
+        versions = [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]
+        return [self.name, self.split, self.seed, self.categories, self.entries, versions]
 
     def verify(self, workers: int = 0) -> None:
         """Decodes every clip once and raises `DataProblems` with all that cannot be used, or leaves those out."""

@@ -24,15 +24,15 @@ PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 SOUNDS = (".wav", ".flac", ".mp3", ".m4a", ".ogg", ".opus")
 TABLE = "splits.csv"
 
-_NUMBER = re.compile(r"^\d+\.\d+$|\d+$")
+_NUMBER = re.compile(r"\d+(\.\d+)?$")
 
 
 class FolderDataset(ClipDataset):
     """A folder that lies on the disk as `TREE` says.
 
     A mask belongs to the frame at <number> / fps seconds; white, or any colour but black, is what sounds. Its number is
-    the whole number that its name ends in, or all of its name: with the default fps=1, `masks/dog/2.png` and
-    `masks/dog/dog_0002.png` go with the frame at 2 s, `masks/dog/2.5.png` with that at 2.5 s; with fps=25,
+    the one that its name ends in: with the default fps=1, `masks/dog/2.png` and
+    `masks/dog/dog_0002.png` go with the frame at 2 s, `masks/dog/dog_2.5.png` with that at 2.5 s; with fps=25,
     `masks/dog/0050.png` with that at 2 s. A video is read at the times of its masks. Without a folder `masks` nothing
     is annotated, and videos are read at one frame a second.
 

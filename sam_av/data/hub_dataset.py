@@ -95,6 +95,10 @@ class HubDataset(ClipDataset):
             raise ValueError(f"{name} ({split}): the column {ids!r} names several rows alike; ids must differ.")
         super().__init__(name, split, index, categories=self._reader.categories, seed=seed, skip_bad=skip_bad)
 
+    def content(self) -> list[object]:
+        """What `datasets` calls this state of the rows, which have no files of their own."""
+        return [*super().content(), self._rows._fingerprint]
+
     def _read(self, index: int) -> Clip:
         entry = self.entries[index]
         return self._reader.read(self._rows[self._numbers[entry.id]].to_pylist()[0], entry.id)

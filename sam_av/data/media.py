@@ -27,7 +27,13 @@ def read_binary_mask(source: Source, size: tuple[int, int]) -> np.ndarray:
     if len(image.getbands()) == 1 and image.mode != "P":
         return np.asarray(image) > 0
     pixels = np.asarray(image.convert("RGBA"))
-    return pixels[..., :3].any(axis=-1) & (pixels[..., 3] > 0)
+    shown = pixels[..., :3].any(axis=-1) & (pixels[..., 3] > 0)
+    if image.mode == "P" and not np.array_equal(shown, np.asarray(image) > 0):
+        raise ValueError(
+            f"The mask {_name(source)} has a palette in which black is not the index 0, or not only that, so that it "
+            "can be read in two ways: save it as plain black and white."
+        )
+    return shown
 
 
 def read_class_ids(path: Path, size: tuple[int, int], classes: int) -> np.ndarray:

@@ -30,5 +30,9 @@ class SceneDataset(ClipDataset):
     def _read(self, index: int) -> Clip:
         return self._scenes[index]
 
+    def content(self) -> list[object]:
+        """The settings that the scenes are drawn by."""
+        return [*super().content(), self._scenes.settings]
+
     def verify(self, workers: int = 0) -> None:
         """Nothing lies on the disk that could be spoilt."""

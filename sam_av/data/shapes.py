@@ -15,7 +15,11 @@ def parse_shape(value: Any) -> Shape:
     if isinstance(value, dict):
         if not {"size", "counts"} <= value.keys():
             raise ValueError(f"a run-length encoding has 'size' and 'counts'; this one has {sorted(value)}.")
-        counts = value["counts"]
+        counts, size = value["counts"], value["size"]
+        if not isinstance(size, (list, tuple)) or len(size) != 2 or not all(type(n) is int and n > 0 for n in size):
+            raise ValueError(f"the 'size' of a run-length encoding is height and width, not {size!r}.")
+        if isinstance(counts, str) and not counts.isascii():
+            raise ValueError("the 'counts' of a run-length encoding are damaged: they hold letters that it never has.")
         if not isinstance(counts, str) and not (isinstance(counts, list) and all(type(run) is int for run in counts)):
             raise ValueError("the 'counts' of a run-length encoding are a text or a list of whole numbers.")
         return value
