@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import torch
@@ -11,8 +12,8 @@ from torch import Tensor, nn
 
 from .audio import AudioEncoder
 from .config import SamAVConfig
-from .fingerprint import difference, fingerprint
-from .hub import check_public_name
+from .fingerprint import fingerprint
+from .footing import Footing
 from .lora import ENCODER_QKV, activate_lora, add_lora, has_lora
 from .sam import Base, resize
 from .trained import TrainedParts
@@ -69,13 +70,6 @@ class AdapterHost(nn.Module):
         """Puts a new, untrained adapter beside the others and makes it the active one."""
         self._check_name(name)
         config = copy.deepcopy(config) if config is not None else SamAVConfig()
-        if None not in (config.base_model_name_or_path, self.base_name) and (
-            config.base_model_name_or_path != self.base_name
-        ):
-            raise ValueError(
-                f"The configuration names the base '{config.base_model_name_or_path}', but this model stands on "
-                f"'{self.base_name}'."
-            )
         self._install(name, self._new_parts(config))
 
     def add_lora(self, config: LoraConfig | None = None) -> None:
@@ -162,69 +156,31 @@ class AdapterHost(nn.Module):
 
     def _new_parts(self, config: SamAVConfig) -> TrainedParts:
         """Fresh parts for `config`, once it is sure that they belong on these frozen networks."""
-        self._match_base(config)
-        self._match_audio_encoder(config)
+        footing = self._footing()
+        footing.check(config)
+        footing.describe(config)
         if config.decoder_norm_eps is None:
             config.decoder_norm_eps = self.sam.config.mask_decoder_config.layer_norm_eps
         return TrainedParts(config, self.sam)
 
-    def _match_base(self, config: SamAVConfig) -> None:
-        check_public_name(config.base_model_name_or_path)
-        vision = self.sam.config.vision_config
-        wanted = f"'{config.base_model_name_or_path or 'a base without a public name'}'"
-        found = f"'{self.base_name or 'the given base'}'"
-        for field, ours, meaning in (
-            ("base_hidden_size", vision.hidden_size, "width"),
-            ("base_num_layers", vision.num_hidden_layers, "depth"),
-        ):
-            theirs = getattr(config, field)
-            if theirs not in (None, ours):
-                raise ValueError(
-                    f"Wrong base: the adapter was trained on {wanted}, whose image encoder has {meaning} {theirs}; "
-                    f"{found} has {meaning} {ours}."
-                )
-            setattr(config, field, ours)
-        if config.base_fingerprint is None:
-            config.base_fingerprint = self.base_fingerprint
-        elif self.base_fingerprint and (share := difference(config.base_fingerprint, self.base_fingerprint)) > 0:
-            raise ValueError(
-                f"Wrong base: the adapter was trained on {wanted}; {found} has other weights in its image encoder "
-                f"({share:.0%} of the sampled ones differ)."
-            )
-        if config.image_size not in (None, vision.image_size):
-            raise ValueError(
-                f"The adapter works at {config.image_size} px and this model at {vision.image_size} px: adapters of "
-                "different image sizes cannot share one model. Load it with a SamAV.from_pretrained of its own."
-            )
-        config.image_size = vision.image_size
-        if config.base_model_name_or_path in (None, self.base_name):
-            config.base_model_name_or_path, config.base_revision = self.base_name, self.base_revision
-
-    def _match_audio_encoder(self, config: SamAVConfig) -> None:
-        if (encoder := self.audio_encoder) is None:
-            return
-        known = config.audio_encoder_fingerprint is not None
-        if not known and config.audio_encoder not in (None, SamAVConfig.audio_encoder, encoder.name):
-            raise ValueError(
-                f"The configuration names the audio encoder '{config.audio_encoder}', but this model has "
-                f"'{encoder.name}'."
-            )
-        if config.audio_dim not in (None, encoder.audio_dim):
-            raise ValueError(
-                f"The adapter takes audio embeddings of {config.audio_dim} values; the audio encoder "
-                f"'{encoder.name}' gives {encoder.audio_dim}."
-            )
-        config.audio_dim = encoder.audio_dim
-        ours = fingerprint(encoder)
-        if config.audio_encoder_fingerprint is None:
-            config.audio_encoder_fingerprint = ours
-        elif ours and (share := difference(config.audio_encoder_fingerprint, ours)) > 0:
-            raise ValueError(
-                f"Wrong audio encoder: the adapter was trained on '{config.audio_encoder}'; '{encoder.name}' as given "
-                f"has other weights ({share:.0%} of the sampled ones differ)."
-            )
-        if encoder.name is not None or not known:
-            config.audio_encoder = encoder.name
+    def _footing(self) -> Footing:
+        vision, encoder = self.sam.config.vision_config, self.audio_encoder
+        footing = Footing(
+            base_name=self.base_name,
+            base_revision=self.base_revision,
+            base_fingerprint=self.base_fingerprint,
+            width=vision.hidden_size,
+            depth=vision.num_hidden_layers,
+            image_size=vision.image_size,
+        )
+        if encoder is None:
+            return footing
+        return replace(
+            footing,
+            encoder_name=encoder.name,
+            encoder_fingerprint=fingerprint(encoder),
+            audio_dim=encoder.audio_dim,
+        )
 
     # ------------------------------------------------------------------------------------------------------- counts
 
