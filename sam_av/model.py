@@ -61,8 +61,8 @@ class SamAV(AudioVisualNetwork):
             base: a Hub id, a folder in transformers format, a segment-anything `.pth`, a live `SamModel` (which is
                 frozen) or a live `segment_anything.Sam`.
             config: what kind of adapter; SAMA-AVS as published by default.
-            audio_encoder: an encoder, a file with its weights, or None for the one that `config` names, which is fetched
-                where it is published unless it is in the cache of torch.hub or of the Hub.
+            audio_encoder: an encoder, a file with its weights, or None for the one that `config` names, which is
+                fetched where it is published unless it is in the cache of torch.hub or of the Hub.
             revision: branch, tag or commit of the base on the Hub; so `token`, `cache_dir` and `local_files_only`.
             device: None takes CUDA, MPS or CPU in that order.
             dtype: of the frozen image encoder; "auto" is bfloat16 on a CUDA device that has it, float32 elsewhere.
