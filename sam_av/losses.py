@@ -52,7 +52,7 @@ def mask_loss(logits: Tensor, masks: Tensor, terms: str = "bce+iou", *, across_p
     """The mean loss over annotated frames: logits (B, h, w), masks (B, H, W) of any size -> a scalar.
 
     Logits are upsampled to the masks, bilinearly. A mask is 0 where nothing sounds and positive where something does;
-    a frame whose mask is all -1 is unannotated and carries no loss.
+    a frame whose mask is all -1 is unannotated and carries no loss. A single pixel of -1 counts as 0.
 
     With `across_processes` the mean is over the annotated frames of all processes, which must then all make this call.
     The local sum is scaled so that the averaging of gradients, as distributed training does it, gives that mean.

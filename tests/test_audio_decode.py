@@ -288,3 +288,8 @@ def test_a_file_and_its_samples_give_the_same_sound(tmp_path):
     sound = tones(1.0, 44_100, 2)
     path = write(tmp_path / "a.wav", "pcm_f32le", sound)
     assert torch.allclose(read_audio(path), to_mono_16k(sound, 44_100), atol=1e-6)
+
+
+def test_a_reversed_array_is_a_waveform():
+    sound = np.linspace(-1, 1, 16_000, dtype=np.float32)
+    assert torch.equal(to_mono_16k(sound[::-1], 16_000), torch.from_numpy(sound).flip(0))

@@ -231,3 +231,11 @@ def test_a_download_with_another_hash_is_refused(hub, release):
     with pytest.raises(FileNotFoundError, match="invalid hash value"):
         VGGish.from_pretrained()
     assert not list(hub.iterdir())
+
+
+@pytest.mark.parametrize("shape", [(2, 96, 64), (2, 1, 90, 64), (2, 3, 96, 64)])
+def test_examples_of_another_shape_are_named(shape):
+    with torch.device("meta"):
+        encoder = VGGish()
+    with pytest.raises(ValueError, match=r"takes log-mel examples \(B, 1, 96, 64\), not \(2, "):
+        encoder(torch.zeros(shape, device="meta"))

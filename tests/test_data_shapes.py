@@ -78,3 +78,16 @@ def test_run_lengths_that_do_not_fill_the_frame_are_damaged(counts):
 def test_a_run_length_encoding_of_another_size_is_an_error():
     with pytest.raises(ValueError, match=r"is of size \[30, 20\], its frame is \(20, 30\)"):
         draw_shape(parse_shape({"size": [30, 20], "counts": [600]}), SIZE)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"size": None, "counts": []}, "is height and width, not None"),
+        ({"size": [4, 0], "counts": "04"}, "is height and width"),
+        ({"size": [4, 4], "counts": "\u00e9"}, "letters that it never has"),
+    ],
+)
+def test_run_lengths_that_cannot_be_any(value, message):
+    with pytest.raises(ValueError, match=message):
+        parse_shape(value)

@@ -84,7 +84,8 @@ def to_mono_16k(waveform: Tensor | np.ndarray, sampling_rate: int) -> Tensor:
 
     Floats are taken as they are, with full scale at -1..1; integers are PCM and are scaled to it.
     """
-    sound = torch.as_tensor(waveform)
+    # A reversed array is a view with negative strides, which tensors cannot have.
+    sound = torch.as_tensor(np.ascontiguousarray(waveform) if isinstance(waveform, np.ndarray) else waveform)
     if sound.ndim not in (1, 2) or (sound.ndim == 2 and sound.shape[0] > sound.shape[1]):
         raise ValueError(f"A waveform must be (n,) or (channels, n), not {tuple(sound.shape)}.")
     if sound.numel() == 0:

@@ -38,6 +38,11 @@ class VGGish(AudioEncoder):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, 1, 96, 64) -> (B, 128)."""
+        if features.ndim != 4 or tuple(features.shape[1:]) != (1, 96, 64):
+            raise ValueError(
+                f"VGGish takes log-mel examples (B, 1, 96, 64), not {tuple(features.shape)}; SamAVProcessor and "
+                "log_mel_examples make them of a waveform."
+            )
         maps = self.features(features)  # (B, 512, 6, 4)
         # The weights come from TensorFlow, whose channels are last when the maps are flattened.
         return self.embeddings(maps.permute(0, 2, 3, 1).flatten(1))
