@@ -266,7 +266,7 @@ def train_audio(examples: int, workers: int) -> tuple[VGGish, float]:
     return encoder, torch.cat(tested).float().mean().item()
 
 
-# ------------------------------------------------------------------------------------------------------------ to the disk
+# --------------------------------------------------------------------------------------------------------- to the disk
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from .builtin import is_builtin
 from .config import SamAVConfig
 
 _METHODS = {
@@ -20,7 +21,8 @@ def render_card(config: SamAVConfig, counts: str, repo_id: str | None = None) ->
     `counts` is the text that `SamAV.print_trainable_parameters` prints; `repo_id` is where the card will stand.
     """
     card = config.card
-    base = config.base_model_name_or_path
+    named = config.base_model_name_or_path
+    base = None if named is None or is_builtin(named) else named  # the Hub links to it, so it must lie there
     metadata = ModelCardData(
         library_name="sam-av",
         pipeline_tag="mask-generation",
@@ -37,8 +39,6 @@ def render_card(config: SamAVConfig, counts: str, repo_id: str | None = None) ->
 
 def _body(config: SamAVConfig, counts: str, repo_id: str | None) -> str:
     card = config.card
-    base = config.base_model_name_or_path
-    revision = f" at revision `{config.base_revision}`" if config.base_revision else ""
     layers = (
         config.adapter_layers if isinstance(config.adapter_layers, str) else ", ".join(map(str, config.adapter_layers))
     )
@@ -46,12 +46,13 @@ def _body(config: SamAVConfig, counts: str, repo_id: str | None) -> str:
 # Audio-visual segmentation adapter
 
 Given a frame and its sound, the mask of what makes the sound. This repository holds the trained adapter only; the
-frozen Segment Anything base comes by reference: {f"`{base}`{revision}" if base else "a base that has no public name"}.
+frozen Segment Anything base comes by reference: {_base(config)}.
 
 ## Use
 
 ```python
 from sam_av import SamAV
+
 model = SamAV.from_pretrained("{repo_id or "path/to/this/folder"}")
 for frame in model.segment("frame.png", "sound.wav"):
     print(frame.time, frame.mask.shape, frame.score)
@@ -88,6 +89,15 @@ Categories: {", ".join(card.training_categories) or _NOT_STATED}
 |---|---|---|---|
 | {_or(card.license)} | {_or(card.base_license)} | {_or(card.data_license)} | {_or(card.checkpoint_license)} |
 """
+
+
+def _base(config: SamAVConfig) -> str:
+    name = config.base_model_name_or_path
+    if name is None:
+        return "a base that has no public name"
+    if is_builtin(name):
+        return f"`{name}`, which is part of the package sam-av"
+    return f"`{name}`" + (f" at revision `{config.base_revision}`" if config.base_revision else "")
 
 
 def _metrics_table(rows: list[dict[str, Any]]) -> str:

@@ -15,6 +15,8 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import validate_repo_id
 
+from .builtin import builtin_folder, is_builtin
+
 
 def fetch_folder(
     name_or_path: str | Path,
@@ -27,11 +29,13 @@ def fetch_folder(
     cache_dir: str | Path | None = None,
     local_files_only: bool = False,
 ) -> Path:
-    """The folder `name_or_path`, or a local copy of those files of a Hub repository that match `patterns`.
+    """The folder `name_or_path`, that of a built-in, or a local copy of a Hub repository's files that match `patterns`.
 
     `what` names in errors the thing that is looked for ("the adapter", "the base").
     """
     name = str(name_or_path)
+    if is_builtin(name):
+        return _inside(builtin_folder(name), subfolder, what, name)
     if Path(name).expanduser().is_dir():
         return _inside(Path(name).expanduser(), subfolder, what, name)
     if Path(name).is_file():
@@ -83,10 +87,13 @@ def _has_form_of_repo_id(name: str) -> bool:
 
 def check_public_name(name: str | None) -> None:
     """Raises when the name of a base is one that nobody else can resolve, such as a path on this disk."""
-    if name is not None and not _has_form_of_repo_id(name):
+    if name is None or _has_form_of_repo_id(name):
+        return
+    if not is_builtin(name):
         raise ValueError(
             f"base_model_name_or_path must be the id of a Hub repository, which others can find, not '{name}'."
         )
+    builtin_folder(name)  # raises where there is no such built-in
 
 
 def write_whole(folder: Path, writers: dict[str, Callable[[Path], object]]) -> None:

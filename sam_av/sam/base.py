@@ -8,6 +8,7 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import SamModel
 
+from ..builtin import is_builtin
 from ..hub import fetch_folder, is_repo_id
 from ..weights import read_tensors
 from .checkpoint import from_segment_anything
@@ -18,7 +19,7 @@ _CHECKPOINT_SUFFIXES = (".pth", ".pt", ".bin")
 
 @dataclass(frozen=True)
 class Base:
-    """A frozen SAM, and the name and commit under which others find it on the Hub (None where it has none)."""
+    """A frozen SAM, the name under which others find it, and its commit on the Hub (None where it has none)."""
 
     sam: SamModel
     name: str | None = None
@@ -35,7 +36,7 @@ def load_base(
     cache_dir: str | Path | None = None,
     local_files_only: bool = False,
 ) -> Base:
-    """A SAM from a Hub id, a folder in transformers format, a segment-anything `.pth`, or a live model of these."""
+    """A SAM from a Hub id, a built-in, a folder in transformers format, a segment-anything `.pth`, or a live model."""
     if isinstance(base, nn.Module):
         return _from_live_model(base)
     path = Path(base).expanduser()
@@ -53,7 +54,8 @@ def load_base(
     sam = _from_folder(folder, str(base))
     if path.is_dir():
         return Base(sam)
-    return Base(sam, name=str(base), revision=folder.name)  # a snapshot's folder is named after its commit
+    # A snapshot's folder is named after its commit.
+    return Base(sam, name=str(base), revision=None if is_builtin(base) else folder.name)
 
 
 def _from_live_model(model: nn.Module) -> Base:
@@ -69,7 +71,7 @@ def _from_live_model(model: nn.Module) -> Base:
     if hasattr(model, "image_encoder") and hasattr(model, "mask_decoder"):  # segment_anything.Sam
         return Base(from_segment_anything(model.state_dict()))
     raise TypeError(
-        f"A base is a Hub id, a folder, a segment-anything .pth, a SamModel or a segment_anything.Sam, "
+        f"A base is a Hub id, a built-in, a folder, a segment-anything .pth, a SamModel or a segment_anything.Sam, "
         f"not {type(model).__name__}."
     )
 
