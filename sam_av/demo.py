@@ -1,70 +1,146 @@
-"""`sam-av demo`: the whole road on a generated frame and its sound, offline."""
+"""`sam-av demo`: the shipped adapter on a scene that it has never seen; the sound changes, and the mask follows.
+
+All of it comes with the package: the networks, the adapter, and what draws the scene and plays its sounds.
+"""
 
 from pathlib import Path
 
 import numpy as np
-import torch
-from PIL import Image
-from transformers import SamConfig, SamModel
+from PIL import Image, ImageDraw
+from tqdm import tqdm
 
-from .audio import AudioEncoder
-from .audio.vggish import LOG_MEL
-from .config import SamAVConfig
-from .data import Scenes, SceneSettings
+from .data import Clip, Scenes, SceneSettings
+from .data.clip import SAMPLE_RATE
+from .data.scenes import Scene
+from .data.scenes.scene import EXAMPLE_SECONDS
+from .data.video_writer import VideoWriter
 from .hub import write_whole
 from .model import SamAV
-from .viz import overlay
+from .predictors import ModelPredictor
+from .viz import BACKGROUND, FAINT_INK, PictureRow, class_colour, draw_sound, grid, overlay, write_text
 
-_SIZE = 256
-
-
-class _RandomAudioEncoder(AudioEncoder):
-    """The mean log-mel spectrum through one random Linear."""
-
-    def __init__(self) -> None:
-        super().__init__(audio_dim=128, front_end=LOG_MEL)
-        self.linear = torch.nn.Linear(64, 128)
-        self.pretrained = True  # random on purpose, and said below
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """(B, 1, 96, 64) -> (B, 128)."""
-        return self.linear(features.mean(dim=(1, 2)))
+ADAPTER = "builtin:demo-sama"
+FPS = 25
+_SCENE, _FIRST, _SECOND = 32, "bell", "bee"  # of the test split, and two of its five objects
+_EXAMPLES = 3  # that each of the two sounds lasts
+_FADE, _OVERHANG = 0.02, 0.015  # seconds; an example reaches so far into the next
+_SIZE, _MARGIN, _PANEL = 512, 16, 112  # pixels of the film
+_DIM = 0.5
 
 
 def run_demo(folder: Path) -> str:
-    """Runs a tiny random model on a generated scene, writes a picture strip into `folder`, and says what it did."""
-    torch.manual_seed(0)
-    model = SamAV.from_base(_tiny_sam(), SamAVConfig(), audio_encoder=_RandomAudioEncoder(), device="cpu")
-    clip = Scenes(SceneSettings.demo(size=_SIZE), seed=0, length=1, split="test")[0]
-    (result,) = model.segment(clip.frames[0], clip.waveform)
-    truth = clip.binary_masks()[0]
-    strip = np.concatenate(
-        [clip.frames[0], overlay(clip.frames[0], truth), overlay(clip.frames[0], result.mask)], axis=1
-    )
-    write_whole(folder, {"strip.png": lambda path: Image.fromarray(strip).save(path)})
-    overlap = (truth & result.mask).sum() / max(1, (truth | result.mask).sum())
+    """Writes a film and a picture strip into `folder`, and says what is to be seen there."""
+    model = SamAV.from_pretrained(ADAPTER)
+    scene = draw_scene()
+    clip = change_sound(scene, _FIRST, _SECOND)
+    masks = _segment(model, clip)
+    write_film(folder / "demo.mp4", clip, masks)
+
+    half = len(clip) // 2
+    write_whole(folder, {"strip.png": draw_strip(model, scene, half).save})
+    scores = _ious(masks, clip.binary_masks())
     return (
-        "A generated frame and its sound went through a tiny SAM with audio adapters, all with RANDOM weights:\n"
-        f"the mask means nothing (IoU with the truth {overlap:.2f}), but the road from sound to mask is the real one.\n"
-        f"{folder / 'strip.png'}: the frame | the truth | the random mask"
+        f"{ADAPTER} on a scene that it has never seen: {_describe(scene)}.\n"
+        f"While it hears the {_FIRST}, its mask has IoU {scores[:half].mean():.2f} with the {_FIRST}; then, with the "
+        f"{_SECOND}, {scores[half:].mean():.2f} with the {_SECOND} (means of {half} frames each).\n\n"
+        f"{folder / 'demo.mp4'}   the sound changes half-way, and the mask follows\n"
+        f"{folder / 'strip.png'}  one picture, two sounds, two masks"
     )
 
 
-def _tiny_sam() -> SamModel:
-    config = SamConfig(
-        vision_config={
-            "image_size": _SIZE,
-            "hidden_size": 64,
-            "num_hidden_layers": 4,
-            "num_attention_heads": 4,
-            "mlp_dim": 128,
-            "window_size": 8,
-            "global_attn_indexes": [1, 3],
-            "output_channels": 64,
-            "num_pos_feats": 32,
-            "initializer_range": 0.02,
-        },
-        prompt_encoder_config={"hidden_size": 64, "image_size": _SIZE},
-        mask_decoder_config={"hidden_size": 64, "mlp_dim": 128, "iou_head_hidden_dim": 64},
+def draw_scene() -> Scene:
+    """The scene of the demo, with as many frames as its film has."""
+    frames = round(2 * _EXAMPLES * EXAMPLE_SECONDS * FPS)
+    settings = SceneSettings(size=_SIZE, frames=frames, objects=(5, 5), sources=(1, 1), silence=0, absent=0)
+    return Scenes(settings, split="test").scene(_SCENE)
+
+
+def change_sound(scene: Scene, first: str, second: str) -> Clip:
+    """The scene as a film in which one of its objects sounds, and from the middle on another."""
+    times = np.arange(len(scene.frames)) / FPS
+    end = len(times) / FPS
+    middle, begin = end / 2, end / 2 + _OVERHANG
+    seconds = np.arange(round(end * SAMPLE_RATE)) / SAMPLE_RATE
+    before = np.interp(seconds, [0, _FADE, middle - _FADE, middle], [0, 1, 1, 0])
+    after = np.interp(seconds, [begin, begin + _FADE, end - _FADE, end], [0, 1, 1, 0])
+    waveform = before * scene.sound(first)[: len(seconds)] + after * scene.sound(second)[: len(seconds)]
+    masks = {thing.category: thing.masks for thing in scene.objects}
+    return Clip(
+        frames=scene.frames,
+        times=times,
+        waveform=waveform.astype(np.float32),
+        masks=np.where((times < middle)[:, None, None], masks[first], masks[second]),
+        annotated=np.ones(len(times), dtype=bool),
+        id=f"{scene.id}-{first}-{second}",
+        split=scene.split,
     )
-    return SamModel(config).eval()
+
+
+def _segment(model: SamAV, clip: Clip) -> np.ndarray:
+    """The masks of what sounds in the film, (T, H, W) bool."""
+    logits = ModelPredictor(model, batch_size=16).predict(clip, clip.frames.shape[1:3])
+    return (logits.sigmoid() > model.config.threshold).cpu().numpy()
+
+
+def _ious(masks: np.ndarray, truths: np.ndarray) -> np.ndarray:
+    """The IoU (T,) of masks (T, H, W) with their truths, of which none is empty."""
+    return (masks & truths).sum((1, 2)) / (masks | truths).sum((1, 2))
+
+
+def _describe(scene: Scene) -> str:
+    *others, last = (f"a {thing.category}" for thing in scene.objects)
+    return f"{', '.join(others)} and {last}"
+
+
+# ----------------------------------------------------------------------------------------------------------- to look at
+
+
+def write_film(path: Path, clip: Clip, masks: np.ndarray) -> None:
+    """Writes the frames with their masks (T, H, W) and the sound; under each frame the sound up to it is in colour."""
+    half, scores = len(clip) // 2, _ious(masks, clip.binary_masks())
+    colours = [_colour(1), _colour(2)]
+    box = (_MARGIN, _MARGIN + _SIZE + 48, _MARGIN + _SIZE, _MARGIN + _SIZE + _PANEL - 8)
+    sheets = []
+    for shown in (colours, [_pale(colour) for colour in colours]):
+        sheet = Image.new("RGB", (_SIZE + 2 * _MARGIN, _SIZE + 2 * _MARGIN + _PANEL), BACKGROUND)
+        draw_sound(sheet, box, clip.waveform, shown)
+        sheets.append(sheet)
+    heard, unheard = sheets
+    with VideoWriter(path, FPS, clip.waveform) as video:
+        for k, frame in enumerate(tqdm(clip.frames, "Writing the film", unit="frame")):
+            number, category = (1, _FIRST) if k < half else (2, _SECOND)
+            sheet = unheard.copy()
+            sheet.paste(heard.crop((0, 0, _MARGIN + _SIZE * (k + 1) // len(clip), heard.height)))
+            sheet.paste(Image.fromarray(overlay(frame, masks[k] * np.uint8(number), dim=_DIM)), (_MARGIN, _MARGIN))
+            draw = ImageDraw.Draw(sheet)
+            top = _MARGIN + _SIZE + 12
+            write_text(draw, (_MARGIN, top), f"It hears the {category}", 20, _colour(number))
+            write_text(draw, (_MARGIN + _SIZE - 60, top + 3), f"IoU {scores[k]:.2f}", 16, FAINT_INK)
+            video.write(np.asarray(sheet))
+
+
+def draw_strip(model: SamAV, scene: Scene, k: int) -> Image.Image:
+    """Frame `k` of the scene, and its masks under the two sounds."""
+    frame, pictures, columns = scene.frames[k], [scene.frames[k]], ["the picture"]
+    for number, category in enumerate((_FIRST, _SECOND), start=1):
+        (result,) = model.segment(frame, scene.sound(category)[:SAMPLE_RATE])
+        (truth,) = (thing.masks[k] for thing in scene.objects if thing.category == category)
+        pictures.append(overlay(frame, result.mask * np.uint8(number), dim=_DIM))
+        columns.append(f"it hears the {category}: IoU {_ious(result.mask[None], truth[None]).item():.2f}")
+    return grid(
+        "One picture, two sounds, two masks",
+        f"{ADAPTER} on a scene that it has never seen",
+        {_describe(scene).capitalize(): [PictureRow(pictures)]},
+        columns,
+        side=320,
+    )
+
+
+def _colour(number: int) -> tuple[int, int, int]:
+    red, green, blue = class_colour(number).tolist()
+    return red, green, blue
+
+
+def _pale(colour: tuple[int, int, int]) -> tuple[int, int, int]:
+    red, green, blue = (round(0.25 * own + 0.75 * paper) for own, paper in zip(colour, BACKGROUND, strict=True))
+    return red, green, blue

@@ -1,4 +1,4 @@
-"""Drawing: masks laid over frames, and grids of pictures with captions. Arrays and Pillow, nothing else."""
+"""Drawing: masks laid over frames, grids of pictures with captions, sounds as bars. Arrays and Pillow, nothing else."""
 
 import colorsys
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,7 @@ INK = (32, 34, 44)
 FAINT_INK = (116, 120, 136)
 _GREY = 70
 _GAP, _MARGIN, _HEAD, _LINE = 8, 24, 122, 17  # pixels of a sheet
+_BAR, _BAR_GAP = 4, 3  # pixels of a drawn sound
 _GOLDEN_RATIO = 0.618034
 _FIRST_HUE = 0.96  # the red that a binary mask is drawn in
 
@@ -73,16 +74,35 @@ def grid(
     sheet_width = 2 * _MARGIN + len(blocks) * (block_width + 2 * _MARGIN) - 2 * _MARGIN
     sheet = Image.new("RGB", (sheet_width, _HEAD + max(map(len, blocks.values())) * row_height + _GAP), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
-    _write(draw, (_MARGIN, 18), title, 19, width=sheet_width - 2 * _MARGIN)
-    _write(draw, (_MARGIN, 44), subtitle, 14, FAINT_INK, width=sheet_width - 2 * _MARGIN)
+    write_text(draw, (_MARGIN, 18), title, 19, width=sheet_width - 2 * _MARGIN)
+    write_text(draw, (_MARGIN, 44), subtitle, 14, FAINT_INK, width=sheet_width - 2 * _MARGIN)
     for number, (name, rows) in enumerate(blocks.items()):
         left = _MARGIN + number * (block_width + 2 * _MARGIN)
-        _write(draw, (left, _HEAD - 43), name, 16)
+        write_text(draw, (left, _HEAD - 43), name, 16)
         for k, column in enumerate(columns):
-            _write(draw, (left + k * (cell[0] + _GAP), _HEAD - 19), column, 12, FAINT_INK)
+            write_text(draw, (left + k * (cell[0] + _GAP), _HEAD - 19), column, 12, FAINT_INK)
         for k, row in enumerate(rows):
             _draw_row(sheet, draw, row, (left, _HEAD + k * row_height), cell)
     return sheet
+
+
+def draw_sound(
+    sheet: Image.Image, box: tuple[int, int, int, int], waveform: np.ndarray, colours: Sequence[tuple[int, int, int]]
+) -> None:
+    """Draws a waveform (n,) into a box (left, top, right, bottom): bars as high as it is loud, the loudest filling it.
+
+    The colours follow each other, each for an equal part of the bars.
+    """
+    draw = ImageDraw.Draw(sheet)
+    left, top, right, bottom = box
+    bars = (right - left + _BAR_GAP) // (_BAR + _BAR_GAP)
+    loudness = np.array([np.sqrt(np.mean(part**2)) for part in np.array_split(waveform, bars)])
+    reach = (bottom - top - _BAR) / 2 * loudness / max(loudness.max(), 1e-6) + _BAR / 2
+    middle = (top + bottom) / 2
+    for k in range(bars):
+        x = left + k * (_BAR + _BAR_GAP)
+        place = (x, round(middle - reach[k]), x + _BAR - 1, round(middle + reach[k]))
+        draw.rounded_rectangle(place, radius=_BAR / 2, fill=tuple(colours[k * len(colours) // bars]))
 
 
 def _draw_row(
@@ -95,10 +115,10 @@ def _draw_row(
         sheet.paste(fitted, (left + k * (cell[0] + _GAP), top))
     for k, line in enumerate(row.caption):
         place = (left, top + cell[1] + _GAP // 2 + _LINE * k)
-        _write(draw, place, line, 13, FAINT_INK if k else INK, width)
+        write_text(draw, place, line, 13, FAINT_INK if k else INK, width)
 
 
-def _write(
+def write_text(
     draw: ImageDraw.ImageDraw,
     place: tuple[int, int],
     text: str,
@@ -106,7 +126,7 @@ def _write(
     ink: tuple[int, int, int] = INK,
     width: int | None = None,
 ) -> None:
-    """Text with its upper left corner at `place`, cut off with an ellipsis where it is longer than `width`."""
+    """Writes text with its upper left corner at `place`, cut off with an ellipsis where it is longer than `width`."""
     font = ImageFont.load_default(size)
     if width is not None and draw.textlength(text, font) > width:
         while text and draw.textlength(text + "…", font) > width:

@@ -1,8 +1,9 @@
 """Drawing: what is tinted, what is outlined, and where the pictures of a grid stand."""
 
 import numpy as np
+from PIL import Image
 
-from sam_av.viz import PictureRow, class_colour, grid, outline, overlay
+from sam_av.viz import PictureRow, class_colour, draw_sound, grid, outline, overlay
 
 
 def frame(height=40, width=60, value=100):
@@ -69,3 +70,18 @@ def test_grid_cuts_long_captions_and_fits_odd_pictures():
     sheet = np.asarray(grid("y" * 500, "", {"Best": rows}, ["frame", "truth"], side=60))
     assert (sheet[:, -20:] == sheet[0, 0]).all()  # the margin stays free
     assert (sheet == 200).all(axis=-1).sum() > 300
+
+
+def test_a_sound_is_drawn_as_high_as_it_is_loud():
+    sheet = Image.new("RGB", (220, 60), "white")
+    wave = np.sin(np.arange(16_000))
+    waveform = np.concatenate([wave, 0.25 * wave, 0 * wave])
+    draw_sound(sheet, (10, 5, 210, 55), waveform, [(255, 0, 0), (0, 0, 255)])
+    drawn = np.asarray(sheet).astype(int).min(axis=2) < 128
+    heights = drawn.sum(axis=0)
+    assert heights[10:70].max() == 51 and 10 <= heights[85:135].max() <= 20 and 1 <= heights[150:210].max() <= 5
+    assert not drawn[:, :10].any() and not drawn[:, 211:].any() and not drawn[:5].any() and not drawn[56:].any()
+    reds, blues = (
+        np.flatnonzero((np.asarray(sheet) == ink).all(axis=2).any(axis=0)) for ink in ((255, 0, 0), (0, 0, 255))
+    )
+    assert reds.max() < 112 and blues.min() > 107

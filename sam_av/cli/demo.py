@@ -1,9 +1,9 @@
-"""Run the model on a generated frame and its sound, offline."""
+"""Run a shipped adapter, offline, on a generated scene whose sound changes: a video and a picture strip."""
 
 import argparse
 from pathlib import Path
 
-HELP = "run the model on a generated frame and its sound"
+HELP = "run a shipped adapter on a generated scene, offline: a video and a picture strip"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
