@@ -57,9 +57,8 @@ def test_a_stream_is_read_row_by_row(hub):
 
 
 @pytest.mark.parametrize("files", [1, 2])
-def test_workers_share_the_rows_of_a_stream(tmp_path, monkeypatch, files):
-    monkeypatch.setattr("sam_av.data.hub_dataset._ROWS_IN_A_FILE", 6 // files)
-    root = write_dataset(scenes(length=6), tmp_path / "hub", "hub")
+def test_workers_share_the_rows_of_a_stream(tmp_path, files):
+    root = write_dataset(scenes(length=6), tmp_path / "hub", "hub", shard_size=6 // files)
     clips = open_dataset(root, "train", streaming=True)
     loader = DataLoader(clips, batch_size=None, num_workers=2, collate_fn=lambda clip: clip)
     found = {clip.id: clip for clip in loader}

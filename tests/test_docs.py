@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sam_av.data import folder, hub_dataset, manifest
+from sam_av.data import folder, hub_dataset, manifest, webdataset
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -44,6 +44,6 @@ def test_the_blocks_of_a_page_run_one_after_the_other_in_an_empty_folder(tmp_pat
     assert run.returncode == 0, run.stderr
 
 
-@pytest.mark.parametrize("module", [folder, manifest, hub_dataset])
+@pytest.mark.parametrize("module", [folder, manifest, hub_dataset, webdataset])
 def test_the_page_on_data_shows_the_trees_of_the_readers(module):
     assert f"```\n{module.TREE}\n```" in (ROOT / "docs" / "your-own-data.md").read_text(encoding="utf-8")

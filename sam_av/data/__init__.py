@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .clip import Clip, InstanceTrack
     from .dataset import ClipDataset, ClipEntry
-    from .hub_dataset import IterableClips
     from .open import open_dataset, write_dataset
     from .problems import DataProblems, Problem
     from .scenes import Scenes, SceneSettings
+    from .stream import IterableClips
 
 _HOMES = {
     "Clip": "clip",
@@ -20,7 +20,7 @@ _HOMES = {
     "ClipEntry": "dataset",
     "DataProblems": "problems",
     "InstanceTrack": "clip",
-    "IterableClips": "hub_dataset",
+    "IterableClips": "stream",
     "Problem": "problems",
     "SceneSettings": "scenes",
     "Scenes": "scenes",

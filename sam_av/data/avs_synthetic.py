@@ -66,11 +66,16 @@ class AVSSynthetic(ClipDataset):
                 )
         super().__init__("avs-synthetic", split, index, seed=seed, skip_bad=skip_bad)
 
+    @property
+    def draws_sounds(self) -> bool:
+        """In training, from the class of the clip."""
+        return self.split == "train"
+
     def _sound(self, index: int) -> Path:
-        if self.split != "train":
+        if not self.draws_sounds:
             return super()._sound(index)
         choices = self.sounds[str(self.entries[index].category)]
-        rng = np.random.default_rng((self.seed, int(self._epoch), index))
+        rng = np.random.default_rng((self.seed, self.epoch, index))
         return choices[rng.integers(len(choices))]
 
 

@@ -115,6 +115,19 @@ def check_data(
     )
 
 
+def refuse_faulty(dataset: ClipDataset, workers: int = 0) -> None:
+    """Ends with `DataProblems` where the headers of a data set's files show faults, or leaves these clips out.
+
+    What lies on no disk is decoded to be looked at, which is not done here.
+    """
+    if not any(any(entry.files()) for entry in dataset.entries):
+        return
+    checks = ClipChecks(dataset, quick=True)
+    found = DataLoader(checks, batch_size=None, num_workers=min(workers, len(checks)))
+    progress = tqdm(found, desc=f"Checking {dataset.name} ({dataset.split})", unit="clip", total=len(checks))
+    dataset.settle([fault for findings in progress for fault in findings.faults])
+
+
 def _check_split(
     source: str | Path, split: str, layout: str, workers: int, quick: bool, options: dict[str, Any]
 ) -> tuple[SplitReport, list[tuple[ClipEntry, Findings]]]:

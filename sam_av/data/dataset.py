@@ -135,7 +135,7 @@ class ClipDataset(Dataset[Clip]):
         self._skip_bad = skip_bad
         # Shared, so that the workers which a DataLoader keeps alive between epochs see it change.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
-        self._settle(index.problems)
+        self.settle(index.problems)
         if not self.entries:
             raise ValueError(f"{self._title}: there is no clip in it.")
 
@@ -148,9 +148,19 @@ class ClipDataset(Dataset[Clip]):
     def __iter__(self) -> Iterator[Clip]:
         return (self[index] for index in range(len(self)))
 
+    @property
+    def epoch(self) -> int:
+        """Which epoch it is."""
+        return int(self._epoch)
+
     def set_epoch(self, epoch: int) -> None:
         """Says which epoch it is, before its clips are asked for; what is drawn at random depends on it."""
         self._epoch.fill_(epoch)
+
+    @property
+    def draws_sounds(self) -> bool:
+        """Whether a clip has another sound in another epoch, so that nothing made of its sound can be kept."""
+        return False
 
     def content(self) -> list[object]:
         """What tells this data from other data of the same name: entries, and the sizes and times of their files."""
@@ -162,7 +172,7 @@ class ClipDataset(Dataset[Clip]):
     def verify(self, workers: int = 0) -> None:
         """Decodes every clip once and raises `DataProblems` with all that cannot be used, or leaves those out."""
         found = DataLoader(_Faults(self), batch_size=None, num_workers=workers)
-        self._settle([fault for faults in tqdm(found, desc=f"Checking {self.name}", unit="clip") for fault in faults])
+        self.settle([fault for faults in tqdm(found, desc=f"Checking {self.name}", unit="clip") for fault in faults])
 
     def _read(self, index: int) -> Clip:
         entry = self.entries[index]
@@ -223,7 +233,7 @@ class ClipDataset(Dataset[Clip]):
     def _title(self) -> str:
         return f"{self.name} ({self.split})"
 
-    def _settle(self, problems: Sequence[Problem]) -> None:
+    def settle(self, problems: Sequence[Problem]) -> None:
         """Ends with an error, or without the clips that have problems."""
         if not problems:
             return

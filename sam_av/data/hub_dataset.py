@@ -1,21 +1,17 @@
 """Sets of the `datasets` library, from the Hub or alive: a row for each clip; whole, or streamed row by row."""
 
-import io
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
-from PIL import Image
-from torch.utils.data import IterableDataset, get_worker_info
 
 from .clip import Clip
 from .dataset import ClipDataset, ClipEntry, Index
 from .hub_rows import RowReader
-from .problems import DataProblems, Problem
-from .writing import encode_wav, split_of
+from .shards import SHARD_SIZE, datasets_library, encode_png, in_shards
+from .stream import IterableClips
+from .writing import encode_wav
 
 TREE = """\
 data/<split>-00000-of-00001.parquet      or anything that `datasets.load_dataset` opens, with the columns
@@ -24,8 +20,6 @@ data/<split>-00000-of-00001.parquet      or anything that `datasets.load_dataset
   mask                                   a picture of the same size, or a list of them; optional, like all below
   time                                   seconds of the frame in its sound, or a list of them
   id, category                           texts"""
-
-_ROWS_IN_A_FILE = 200
 
 
 def open_hub(
@@ -49,7 +43,7 @@ def open_hub(
         skip_bad: see `ClipDataset`.
         **options: for `datasets.load_dataset`, such as `name`, `revision`, `token` and `cache_dir`.
     """
-    datasets = _datasets()
+    datasets = datasets_library()
     if isinstance(source, (str, Path)):
         name = str(source)
         try:
@@ -68,7 +62,10 @@ def open_hub(
             raise TypeError(f"A data set is a path, the id of a Hub repository or a `datasets` set, not a {name}.")
         rows = source
     if isinstance(rows, datasets.IterableDataset):
-        return IterableClips(name, split, rows, columns=columns, skip_bad=skip_bad)
+        found = rows.column_names or list(next(iter(rows)))
+        reader = RowReader(f"{name} ({split})", split, found, rows.features, columns)
+        rows = rows.cast(_undecoded(rows.features)) if rows.features else rows
+        return IterableClips(name, split, rows, reader, skip_bad=skip_bad)
     return HubDataset(name, split, rows, columns=columns, seed=seed, skip_bad=skip_bad)
 
 
@@ -104,50 +101,9 @@ class HubDataset(ClipDataset):
         return self._reader.read(self._rows[self._numbers[entry.id]].to_pylist()[0], entry.id)
 
 
-class IterableClips(IterableDataset[Clip]):
-    """The clips of a `datasets.IterableDataset`, in its order, dealt out to the workers of a DataLoader.
-
-    Its faults can only be found on the way: they stop it, or, with `skip_bad`, are left out with a warning. Rows
-    without an `id` are called by their worker and their number in it.
-
-    Attributes:
-        name, split, categories: as in `ClipDataset`.
-        left_out: the faults that were met, in this process.
-    """
-
-    def __init__(
-        self, name: str, split: str, rows: Any, *, columns: dict[str, str] | None = None, skip_bad: bool = False
-    ) -> None:
-        self.name = name
-        self.split = split
-        self.left_out: list[Problem] = []
-        self._skip_bad = skip_bad
-        found = rows.column_names or list(next(iter(rows)))
-        self._reader = RowReader(f"{name} ({split})", split, found, rows.features, columns)
-        self.categories = tuple(self._reader.categories or ())
-        self._rows = rows.cast(_undecoded(rows.features)) if rows.features else rows
-
-    def set_epoch(self, epoch: int) -> None:
-        """Says which epoch it is; a set that was shuffled shuffles anew."""
-        self._rows.set_epoch(epoch)
-
-    def __iter__(self) -> Iterator[Clip]:
-        worker = get_worker_info()
-        prefix = f"{worker.id}-" if worker else ""
-        # An IterableDataset gives each worker rows of its own.
-        for number, row in enumerate(self._rows):
-            try:
-                yield self._reader.read(row, f"{prefix}{number:06d}")
-            except DataProblems as error:
-                if not self._skip_bad:
-                    raise
-                self.left_out += error.problems
-                warnings.warn(f"Left out: {error}", stacklevel=2)
-
-
 def _undecoded(features: Any) -> Any:
     """The features of a set, with its pictures and sounds left as they are stored."""
-    datasets = _datasets()
+    datasets = datasets_library()
 
     def leave(feature: Any) -> Any:
         if isinstance(feature, (datasets.Image, datasets.Audio)):
@@ -157,32 +113,14 @@ def _undecoded(features: Any) -> Any:
     return datasets.Features({name: leave(feature) for name, feature in features.items()})
 
 
-def _datasets() -> ModuleType:
-    try:
-        import datasets
-    except ImportError as error:
-        raise ImportError('Sets from the Hub need the `datasets` library: pip install "sam-av[data]"') from error
-    return datasets
-
-
-def write_hub(clips: Iterable[Clip], root: Path) -> None:
-    """Writes clips as parquet files that `datasets.load_dataset` opens, here or uploaded to the Hub."""
-    waiting: dict[str, list[dict[str, Any]]] = {}
+def write_hub(clips: Iterable[Clip], root: Path, *, shard_size: int = SHARD_SIZE) -> None:
+    """Writes clips as parquet files of `shard_size` clips that `datasets` opens, here or uploaded to the Hub."""
     written: dict[str, list[Path]] = {}
-
-    def write(split: str) -> None:
-        files = written.setdefault(split, [])
-        files.append(root / "data" / f".{split}-{len(files)}.parquet")
-        files[-1].parent.mkdir(parents=True, exist_ok=True)
-        _to_rows(waiting.pop(split)).to_parquet(files[-1])
-
-    for clip in clips:
-        rows = waiting.setdefault(split_of(clip), [])
-        rows.append(_row(clip))
-        if len(rows) == _ROWS_IN_A_FILE:
-            write(split_of(clip))
-    for split in list(waiting):
-        write(split)
+    (root / "data").mkdir(parents=True, exist_ok=True)
+    for split, number, rows in in_shards(clips, _row, shard_size):
+        file = root / "data" / f".{split}-{number}.parquet"
+        _to_rows(rows).to_parquet(file)
+        written.setdefault(split, []).append(file)
     for split, files in written.items():
         for number, file in enumerate(files):
             file.rename(file.with_name(f"{split}-{number:05d}-of-{len(files):05d}.parquet"))
@@ -192,22 +130,19 @@ def _row(clip: Clip) -> dict[str, Any]:
     masks = np.zeros(clip.frames.shape[:3], dtype=bool) if clip.masks is None else clip.binary_masks()
     return {
         "id": clip.id,
-        "image": [_png(frame) for frame in clip.frames],
+        "image": [{"bytes": encode_png(frame), "path": None} for frame in clip.frames],
         "audio": {"bytes": encode_wav(clip.waveform), "path": f"{Path(clip.id).name}.wav"},
-        "mask": [_png(mask) if known else None for mask, known in zip(masks, clip.annotated, strict=True)],
+        "mask": [
+            {"bytes": encode_png(mask), "path": None} if known else None
+            for mask, known in zip(masks, clip.annotated, strict=True)
+        ],
         "time": clip.times.tolist(),
         "category": clip.category,
     }
 
 
-def _png(pixels: np.ndarray) -> dict[str, Any]:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "png")
-    return {"bytes": file.getvalue(), "path": None}
-
-
 def _to_rows(rows: list[dict[str, Any]]) -> Any:
-    datasets = _datasets()
+    datasets = datasets_library()
     # Audio() encodes by torchcodec; what is encoded already needs no more than the name of its type.
     stored = {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}
     features = datasets.Features(

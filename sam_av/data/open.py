@@ -7,11 +7,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from . import aviseg, avs_synthetic, avsbench, avss, folder, hub_dataset, manifest
+from . import aviseg, avs_synthetic, avsbench, avss, folder, hub_dataset, manifest, webdataset
 from .clip import Clip
 from .dataset import ClipDataset
-from .hub_dataset import IterableClips
 from .scene_dataset import SceneDataset
+from .stream import IterableClips
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,12 @@ LAYOUTS = {
         marks=("*.parquet", "data/*.parquet"),
         tree=hub_dataset.TREE,
     ),
+    "webdataset": Layout(
+        open=webdataset.open_webdataset,
+        write=webdataset.write_webdataset,
+        marks=("*.tar", "data/*.tar"),
+        tree=webdataset.TREE,
+    ),
     "folder": Layout(
         open=folder.FolderDataset, write=folder.write_folder, marks=("videos", "images"), tree=folder.TREE
     ),
@@ -85,14 +91,16 @@ def open_dataset(
     """Opens a data set; nothing is decoded before a clip is asked for.
 
     Args:
-        source: the folder of a data set; a manifest (.jsonl, .csv); the id of a data set on the Hub, or an open set of
-            the `datasets` library; or "scenes" or "scenes:1000", that many drawn scenes.
+        source: the folder of a data set; a manifest (.jsonl, .csv); a tar or a pattern of tars ("train-*.tar"); the id
+            of a data set on the Hub, or an open set of the `datasets` library; or "scenes" or "scenes:1000", that many
+            drawn scenes.
         split: the part to read, as the data set names it: "train", "val", "test", ...
         layout: the name of the layout; by default it is recognised. See `LAYOUTS`.
         seed: of what is drawn at random.
         skip_bad: leave out, with a warning, clips that cannot be used, instead of stopping with the list of them.
         **options: of the layout: `subsets` (avss), `fps` (folder), `columns`, `streaming` and what
-            `datasets.load_dataset` takes (hub), the fields of `SceneSettings` (scenes).
+            `datasets.load_dataset` takes (hub), `streaming` and what `datasets.load_dataset_builder` takes
+            (webdataset), the fields of `SceneSettings` (scenes).
     """
     name = layout or recognize(source)
     return _layout(name).open(source, split, seed=seed, skip_bad=skip_bad, **options)
@@ -105,7 +113,8 @@ def write_dataset(clips: Iterable[Clip], root: str | Path, layout: str, **option
         clips: such as `Scenes`; of one split or of several.
         root: the folder.
         layout: the name of the layout.
-        **options: `categories`, the names of the classes, for avss and aviseg.
+        **options: `categories`, the names of the classes, for avss and aviseg; `shard_size`, how many clips a file
+            holds, for hub and webdataset.
     """
     write = _layout(layout).write
     if write is None:
@@ -127,6 +136,8 @@ def recognize(source: Any) -> str:
         return "hub"
     if re.fullmatch(r"scenes(:\d+)?", str(source)):
         return "scenes"
+    if str(source).endswith(".tar"):
+        return "webdataset"
     path = Path(source).expanduser()
     if path.is_file() and path.suffix in manifest.ENDINGS:
         return "manifest"
@@ -134,7 +145,8 @@ def recognize(source: Any) -> str:
         if not path.exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)):
             return "hub"
         raise FileNotFoundError(
-            f"'{source}' is no folder, no manifest ({' or '.join(manifest.ENDINGS)}) and no id of a set on the Hub."
+            f"'{source}' is no folder, no manifest ({' or '.join(manifest.ENDINGS)}), no tar, and no id of a set on "
+            "the Hub."
         )
     fitting = [name for name, layout in LAYOUTS.items() if any(any(path.glob(mark)) for mark in layout.marks)]
     if len(fitting) > 1 and fitting[-1] == "folder":  # others have pictures or videos in folders of that name, too

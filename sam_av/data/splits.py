@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from . import avs_synthetic, avsbench, avss, folder, manifest
+from . import avs_synthetic, avsbench, avss, folder, manifest, webdataset
 from .disk import read_table
 from .open import LAYOUTS
 
@@ -26,6 +26,8 @@ def splits_of(source: str | Path, layout: str) -> list[str]:
         from datasets import get_dataset_split_names
 
         return list(get_dataset_split_names(str(source)))
+    if layout == "webdataset":
+        return list(webdataset.find_tars(source))
     root = Path(source).expanduser()
     if layout == "aviseg":
         names = [split for split in ("train", "val", "test") if (root / f"{split}.json").is_file()]
