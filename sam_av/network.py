@@ -12,7 +12,7 @@ from .adapter import AudioAdapter
 from .host import AdapterHost
 from .losses import mask_loss
 from .prompt import AudioPrompt
-from .sam import decode_masks, encode_image, encode_prompts, grid_positions
+from .sam import begin_encoding, decode_masks, encode_prompts, finish_encoding, grid_positions
 
 
 @dataclass
@@ -57,6 +57,7 @@ class AudioVisualNetwork(AdapterHost):
         input_labels: Tensor | None = None,
         input_boxes: Tensor | None = None,
         image_embeddings: Tensor | None = None,
+        image_tokens: Tensor | None = None,
         original_sizes: Tensor | None = None,
     ) -> SamAVOutput:
         """One mask for each frame of the batch: of what sounds, and of what the clicks and boxes say.
@@ -72,22 +73,24 @@ class AudioVisualNetwork(AdapterHost):
             input_labels: (B, N), 1 for a click on the object, 0 for one beside it; all 1 when left out.
             input_boxes: (B, 4), left, top, right, bottom in pixels of the S x S input.
             image_embeddings: (B, 256, S / 16, S / 16) instead of `pixel_values`, where no audio enters the encoder.
+            image_tokens: (B, S / 16, S / 16, C) instead of `pixel_values`, where audio enters the encoder behind its
+                first layers: what `encode_frozen` gave with the same `adapter_layers`.
             original_sizes: not used; with it, `model(**processor(...))` works.
         """
         running = self._running_parts()
         dtype = running.no_mask.dtype
 
         embedding = self.encode_audio(audio).to(dtype) if self._adapter_enabled else None
+        frames = self._check_frames(pixel_values, image_tokens, image_embeddings)
+        _check_batch(len(frames), audio=embedding, input_points=input_points, input_boxes=input_boxes)
         if image_embeddings is None:
-            pixels = self._check_pixels(pixel_values)
-            _check_batch(len(pixels), audio=embedding)
-            offsets = running.adapter(embedding) if running.adapter is not None else None
-            image_embeddings = encode_image(
-                self.sam.vision_encoder, pixels, offsets, checkpointing=self.activation_checkpointing and self.training
+            image_embeddings = finish_encoding(
+                self.sam.vision_encoder,
+                self._begin_encoding(frames) if image_tokens is None else frames,
+                self.frozen_layers,
+                running.adapter(embedding) if running.adapter is not None else None,
+                checkpointing=self.activation_checkpointing and self.training,
             )
-        else:
-            self._check_embeddings(image_embeddings, pixel_values)
-        _check_batch(len(image_embeddings), audio=embedding, input_points=input_points, input_boxes=input_boxes)
 
         if self.base_encoder_only and (input_points is not None or input_boxes is not None):
             raise ValueError(
@@ -143,6 +146,43 @@ class AudioVisualNetwork(AdapterHost):
     gradient_checkpointing_enable = activation_checkpointing_enable
     gradient_checkpointing_disable = activation_checkpointing_disable
 
+    @property
+    def frozen_layers(self) -> int:
+        """How many of the image encoder's first layers stay as they are, whatever is heard and trained.
+
+        All of them where sound enters the mask decoder only, and none where something trains in the encoder (LoRA).
+        """
+        encoder = self.sam.vision_encoder
+        if any(weight.requires_grad for weight in encoder.parameters()):
+            return 0
+        if self._adapter_enabled and self.config.adapts_encoder:
+            return self.config.layer_indices(len(encoder.layers))[0]
+        return len(encoder.layers)
+
+    def encode_frozen(self, pixel_values: Tensor) -> dict[str, Tensor]:
+        """What of the pixels' (B, 3, S, S) way stays as it is while the active adapter trains, for `forward` to take.
+
+        That is `image_embeddings` (B, 256, S / 16, S / 16) where all layers of the encoder are frozen, `image_tokens`
+        (B, S / 16, S / 16, C) where the first ones are, and nothing where none is.
+        """
+        pixels, layers = self._check_pixels(pixel_values), self.frozen_layers
+        if layers == 0:
+            return {}
+        with torch.no_grad():
+            tokens = self._begin_encoding(pixels)
+            if layers < len(self.sam.vision_encoder.layers):
+                return {"image_tokens": tokens}
+            return {"image_embeddings": finish_encoding(self.sam.vision_encoder, tokens, layers)}
+
+    def _begin_encoding(self, pixels: Tensor) -> Tensor:
+        """The tokens (B, S / 16, S / 16, C) that leave the frozen layers.
+
+        These run as they do without training, lean in memory, unless somebody asks for the gradient of the pixels.
+        """
+        layers = self.frozen_layers
+        with torch.set_grad_enabled(torch.is_grad_enabled() and (layers == 0 or pixels.requires_grad)):
+            return begin_encoding(self.sam.vision_encoder, pixels, layers)
+
     def encode_audio(self, audio: Tensor | None) -> Tensor:
         """Audio embeddings (B, audio_dim) of the audio encoder's input; embeddings pass through."""
         if audio is None:
@@ -167,6 +207,21 @@ class AudioVisualNetwork(AdapterHost):
             weight = next(self.audio_encoder.parameters(), audio)
             return self.audio_encoder(audio.to(weight.dtype))
 
+    def _check_frames(
+        self, pixel_values: Tensor | None, image_tokens: Tensor | None, image_embeddings: Tensor | None
+    ) -> Tensor:
+        """The one form in which the frames are given, once it is sure that it fits the active adapter."""
+        given = {
+            "pixel_values": pixel_values,
+            "image_tokens": image_tokens,
+            "image_embeddings": image_embeddings,
+        }
+        if len(names := [name for name, tensor in given.items() if tensor is not None]) > 1:
+            raise ValueError(f"Pass {' or '.join(names)}, not both.")
+        if image_embeddings is not None:
+            return self._check_embeddings(image_embeddings)
+        return self._check_pixels(pixel_values) if image_tokens is None else self._check_tokens(image_tokens)
+
     def _check_pixels(self, pixel_values: Tensor | None) -> Tensor:
         size = self.config.image_size
         if pixel_values is None:
@@ -180,9 +235,21 @@ class AudioVisualNetwork(AdapterHost):
             raise ValueError(f"pixel_values must be normalised floats, at least one frame, not {pixel_values.dtype}.")
         return pixel_values
 
-    def _check_embeddings(self, image_embeddings: Tensor, pixel_values: Tensor | None) -> None:
-        if pixel_values is not None:
-            raise ValueError("Pass pixel_values or image_embeddings, not both.")
+    def _check_tokens(self, image_tokens: Tensor) -> Tensor:
+        if not 0 < self.frozen_layers < len(self.sam.vision_encoder.layers):
+            raise ValueError(
+                "image_tokens cannot be passed in: they are for adapters whose sound enters the image encoder behind "
+                "its first layers, and into which no LoRA goes. `encode_frozen` gives what this adapter takes."
+            )
+        vision = self.sam.config.vision_config
+        grid = vision.image_size // vision.patch_size
+        if tuple(image_tokens.shape[1:]) != (grid, grid, vision.hidden_size):
+            raise ValueError(
+                f"image_tokens must be (B, {grid}, {grid}, {vision.hidden_size}), not {tuple(image_tokens.shape)}."
+            )
+        return image_tokens
+
+    def _check_embeddings(self, image_embeddings: Tensor) -> Tensor:
         if self._adapter_enabled and self.config.adapts_encoder:
             raise ValueError("image_embeddings cannot be passed in: this adapter brings audio into the image encoder.")
         vision = self.sam.config.vision_config
@@ -192,6 +259,7 @@ class AudioVisualNetwork(AdapterHost):
                 f"image_embeddings must be (B, {vision.output_channels}, {grid}, {grid}), not "
                 f"{tuple(image_embeddings.shape)}."
             )
+        return image_embeddings
 
 
 def _check_batch(batch: int, **inputs: Tensor | None) -> None:

@@ -222,6 +222,66 @@ class TestMethods:
         again = model(audio=inputs["audio"], image_embeddings=output.image_embeddings)
         assert torch.equal(again.mask_logits, output.mask_logits)
 
+    @pytest.mark.parametrize(
+        ("settings", "layers", "kept"),
+        [
+            ({"method": "ap-sam"}, 4, {"image_embeddings": (2, 32, 8, 8)}),
+            ({"adapter_layers": [3, 2]}, 2, {"image_tokens": (2, 8, 8, 32)}),
+            ({"adapter_layers": [1], "method": "sama+ap-sam"}, 1, {"image_tokens": (2, 8, 8, 32)}),
+            ({"adapter_layers": [0, 3]}, 0, {}),
+            ({}, 0, {}),
+        ],
+    )
+    def test_what_the_frozen_layers_give_can_be_kept(self, settings, layers, kept):
+        model, inputs = make_model(**settings).train(), batch()
+        assert model.frozen_layers == layers
+        frozen = model.encode_frozen(inputs["pixel_values"])
+        assert {name: tuple(tensor.shape) for name, tensor in frozen.items()} == kept
+        assert not any(tensor.requires_grad for tensor in frozen.values())
+        if kept:
+            results = []
+            for start in ({"pixel_values": inputs["pixel_values"]}, frozen):
+                model.zero_grad()
+                output = model(**start, audio=inputs["audio"], mask_labels=inputs["mask_labels"])
+                output.loss.backward()
+                gradients = [weight.grad for weight in model.parameters() if weight.requires_grad]
+                results.append([output.mask_logits, output.loss, output.image_embeddings, *gradients])
+            assert all(torch.equal(ours, theirs) for ours, theirs in zip(*results, strict=True))
+
+    def test_nothing_is_kept_of_an_encoder_that_trains(self):
+        model, inputs = make_model(method="ap-sam"), batch()
+        model.add_lora()
+        assert model.frozen_layers == 0 and model.encode_frozen(inputs["pixel_values"]) == {}
+        model(**inputs).loss.backward()
+        gradients = [weight.grad for name, weight in model.sam.named_parameters() if "lora_B" in name]
+        assert len(gradients) == 4 and all(gradient.any() for gradient in gradients)
+        with model.disable_adapter():
+            assert model.frozen_layers == 4
+
+    def test_a_disabled_adapter_leaves_all_layers_as_they_are(self):
+        model, inputs = make_model(), batch()
+        with model.disable_adapter():
+            assert model.frozen_layers == 4
+            embeddings = model.encode_frozen(inputs["pixel_values"])["image_embeddings"]
+            expected = model(inputs["pixel_values"]).mask_logits
+            assert torch.equal(model(image_embeddings=embeddings).mask_logits, expected)
+
+    def test_pixels_may_take_a_gradient_through_frozen_layers(self):
+        for settings in ({"method": "ap-sam"}, {"adapter_layers": [2]}):
+            model, inputs = make_model(**settings), batch()
+            inputs["pixel_values"].requires_grad_()
+            model(**inputs).loss.backward()
+            assert inputs["pixel_values"].grad.any()
+
+    @pytest.mark.parametrize("settings", [{}, {"method": "ap-sam"}, {"adapter_layers": [0, 2]}])
+    def test_image_tokens_need_frozen_first_layers(self, settings):
+        with pytest.raises(ValueError, match="image_tokens cannot be passed in: .*behind its first layers"):
+            make_model(**settings)(audio=torch.zeros(1, 128), image_tokens=torch.zeros(1, 8, 8, 32))
+
+    def test_image_tokens_of_another_grid(self):
+        with pytest.raises(ValueError, match=r"image_tokens must be \(B, 8, 8, 32\), not \(1, 4, 4, 32\)"):
+            make_model(adapter_layers=[2])(audio=torch.zeros(1, 128), image_tokens=torch.zeros(1, 4, 4, 32))
+
     def test_cached_image_embeddings_need_a_deaf_encoder(self):
         with pytest.raises(ValueError, match="brings audio into the image encoder"):
             make_model()(audio=torch.zeros(1, 128), image_embeddings=torch.zeros(1, 32, 8, 8))
@@ -408,7 +468,8 @@ class TestBadInput:
             ({"pixel_values": torch.zeros(2, 3, 64, 64, dtype=torch.uint8)}, "normalised floats"),
             ({"pixel_values": torch.zeros(0, 3, 64, 64)}, "at least one frame"),
             ({"audio": torch.zeros(128)}, "needs a batch axis"),
-            ({"image_embeddings": torch.zeros(2, 32, 8, 8)}, "not both"),
+            ({"image_embeddings": torch.zeros(2, 32, 8, 8)}, "pixel_values or image_embeddings, not both"),
+            ({"image_tokens": torch.zeros(2, 8, 8, 32)}, "pixel_values or image_tokens, not both"),
         ],
     )
     def test_shapes(self, change, message):

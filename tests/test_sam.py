@@ -13,9 +13,11 @@ from transformers import SamConfig, SamModel
 
 from sam_av.fingerprint import difference, fingerprint
 from sam_av.sam import (
+    begin_encoding,
     decode_masks,
     encode_image,
     encode_prompts,
+    finish_encoding,
     from_segment_anything,
     grid_positions,
     load_base,
@@ -295,6 +297,17 @@ class TestEncoder:
         expected = sam.vision_encoder(pixels).last_hidden_state
         handle.remove()
         assert_close(with_offset, expected, 1e-5)
+
+    @pytest.mark.parametrize("layers", range(5))
+    @torch.no_grad()
+    def test_it_goes_on_from_any_layer(self, sam, layers):
+        encoder, pixels = sam.vision_encoder, torch.randn(2, 3, 64, 64)
+        offsets = [None] * layers + list(torch.randn(4 - layers, 2, 32))
+        tokens = begin_encoding(encoder, pixels, layers)
+        assert tokens.shape == (2, 8, 8, 32) and tokens.is_contiguous()
+        embeddings = finish_encoding(encoder, tokens, layers, offsets)
+        assert embeddings.is_contiguous()
+        assert torch.equal(embeddings, encode_image(encoder, pixels, offsets))
 
     def test_positions_are_those_of_transformers(self, sam):
         ours = grid_positions(sam.shared_image_embedding.positional_embedding, 8)

@@ -3,14 +3,16 @@
 from .base import Base, load_base
 from .checkpoint import from_segment_anything, to_segment_anything
 from .decoder import decode_masks, encode_prompts, grid_positions
-from .encoder import encode_image
+from .encoder import begin_encoding, encode_image, finish_encoding
 from .resize import resize
 
 __all__ = [
     "Base",
+    "begin_encoding",
     "decode_masks",
     "encode_image",
     "encode_prompts",
+    "finish_encoding",
     "from_segment_anything",
     "grid_positions",
     "load_base",
