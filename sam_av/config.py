@@ -12,7 +12,7 @@ FORMAT_VERSION = 1
 METHODS = ("sama", "ap-sam", "sama+ap-sam")
 AUDIO_WINDOWS = ("example", "centered", "causal")
 RESIZE_MODES = ("squash", "pad")
-LOSS_TERMS = ("bce", "iou", "dice", "focal")
+LOSS_TERMS = ("bce", "iou", "empty", "dice", "focal")
 _METRIC_FIELDS = ("dataset", "split", "protocol", "image_size", "miou", "f_score")
 
 # A file that lacks one of these cannot be loaded safely; every other field has a meaningful default.
@@ -74,7 +74,7 @@ class SamAVConfig:
     prompt_tokens: int = _setting(1, "Number of audio prompt tokens (ap-sam).")
     train_mask_decoder: bool = _setting(True, "Train a copy of the mask decoder and keep it with the adapter.")
     decoder_norm_eps: float | None = _setting(None, "LayerNorm epsilon of the decoder; None takes the base's own.")
-    loss: str = _setting("bce+iou", "Terms of the loss joined by '+': bce, iou, dice, focal.")
+    loss: str = _setting("bce+iou", "Terms of the loss joined by '+': bce, iou, empty, dice, focal.")
     resize: str = _setting(
         "squash", "squash: both sides to image_size; pad: longest side to it, zeros right and below."
     )

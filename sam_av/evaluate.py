@@ -122,14 +122,14 @@ def _run(
     )
     for index, clips in zip(left, bar, strict=True):
         clips = [clip for clip in clips if clip.annotated.any()]
-        predictions = [_predict(predictor, clip, scored_size(scoring, clip)) for clip in clips]
+        predictions = [predict_annotated(predictor, clip, scored_size(scoring, clip)) for clip in clips]
         if masks is not None:
             for clip, prediction in zip(clips, predictions, strict=True):
                 save_predictions(masks, clip, prediction)
         progress.finish(index, scoring.count(index, clips, predictions))
 
 
-def _predict(predictor: Predictor, clip: Clip, size: tuple[int, int]) -> Tensor:
+def predict_annotated(predictor: Predictor, clip: Clip, size: tuple[int, int]) -> Tensor:
     """The predictions (T', *size) of a clip, held to what a `Predictor` promises."""
     prediction = predictor.predict(clip, size)
     wanted = (int(clip.annotated.sum()), *size)
@@ -167,7 +167,7 @@ def _write_sheet(output: Path, report: Report, predictor: Predictor, dataset: Cl
 
     def read(clip_id: str) -> tuple[Clip, Tensor]:
         clip = dataset[numbers[clip_id]]
-        return clip, _predict(predictor, clip, scored_size(scoring, clip))
+        return clip, predict_annotated(predictor, clip, scored_size(scoring, clip))
 
     sheet = draw_sheet(report, read)
     write_whole(output, {"sheet.png": sheet.save})

@@ -194,9 +194,10 @@ class AdapterHost(nn.Module):
 
     def print_trainable_parameters(self) -> None:
         """Prints the audio adapter's share of the model as the paper counts it, then everything that is trained."""
-        print(self._counts())
+        print(self.describe_parameters())
 
-    def _counts(self) -> str:
+    def describe_parameters(self) -> str:
+        """What `print_trainable_parameters` prints."""
         adapter = self._parts().num_audio_parameters()
         frozen: list[Any] = [
             self.sam.vision_encoder, self.sam.mask_decoder, self.sam.prompt_encoder.no_mask_embed, self.audio_encoder

@@ -34,16 +34,21 @@ def add_lora(sam: SamModel, name: str, config: LoraConfig) -> None:
 
 def load_lora(sam: SamModel, name: str, folder: Path) -> None:
     """Reads LoRA weights for the adapter `name` from a PEFT folder."""
-    path = folder / WEIGHTS_NAME
-    weights = {key.removeprefix(_PEFT_PREFIX): value for key, value in read_tensors(path).items()}
     config = LoraConfig.from_pretrained(str(folder))
     config.inference_mode = False
     add_lora(sam, name, config)
     try:
-        check_tensors(weights, get_peft_model_state_dict(sam, adapter_name=name), f"'{path}'")
+        read_lora(sam, name, folder)
     except ValueError:
         sam.delete_adapter(name)
         raise
+
+
+def read_lora(sam: SamModel, name: str, folder: Path) -> None:
+    """Reads the weights in a PEFT folder into the LoRA that the adapter `name` has."""
+    path = folder / WEIGHTS_NAME
+    weights = {key.removeprefix(_PEFT_PREFIX): value for key, value in read_tensors(path).items()}
+    check_tensors(weights, get_peft_model_state_dict(sam, adapter_name=name), f"'{path}'")
     set_peft_model_state_dict(sam, weights, adapter_name=name)
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from .audio import AudioEncoder, resolve_audio_encoder
 from .config import SamAVConfig
 from .fingerprint import fingerprint
-from .lora import load_lora
+from .lora import has_lora, load_lora, read_lora
 from .network import AudioVisualNetwork
 from .processor import SamAVProcessor
 from .sam import load_base
@@ -169,6 +169,13 @@ class SamAV(AudioVisualNetwork):
         )
         self._load_folder(folder, read_config(folder), name)
 
+    def load_weights(self, folder: str | Path) -> None:
+        """Puts the weights that lie in `folder` into the active adapter, which must be of the same form."""
+        folder = Path(folder).expanduser()
+        read_parts(folder, self._parts())
+        if has_lora(self.sam, self.active_adapter):
+            read_lora(self.sam, self.active_adapter, folder / LORA_FOLDER)
+
     def _load_folder(self, folder: Path, config: SamAVConfig, name: str) -> None:
         parts = self._new_parts(config)
         read_parts(folder, parts)
@@ -199,16 +206,31 @@ class SamAV(AudioVisualNetwork):
 
     # ---------------------------------------------------------------------------------------------------- to share
 
-    def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
+    def save_pretrained(
+        self, folder: str | Path, *, dtype: torch.dtype | None = None, is_main_process: bool = True
+    ) -> None:
         """Writes the active adapter into `folder`: config.json, adapter_model.safetensors, README.md, and lora/.
 
-        `dtype` is that of the files, float32 by default. A README.md that is there already is kept.
+        Args:
+            folder: where to; a README.md that is there already is kept.
+            dtype: of the files, float32 by default.
+            is_main_process: whether this process writes. Where weights are sharded (FSDP) all must call this.
         """
-        self._save(Path(folder).expanduser(), dtype)
+        self._save(Path(folder).expanduser(), dtype, is_main_process=is_main_process)
 
-    def _save(self, folder: Path, dtype: torch.dtype | None, repo_id: str | None = None) -> None:
-        parts, name = self._parts(), self.active_adapter
-        save_adapter(folder, parts, self.sam, name, counts=self._counts(), dtype=dtype, repo_id=repo_id)
+    def _save(
+        self, folder: Path, dtype: torch.dtype | None, repo_id: str | None = None, is_main_process: bool = True
+    ) -> None:
+        save_adapter(
+            folder,
+            self._parts(),
+            self.sam,
+            self.active_adapter,
+            counts=self.describe_parameters(),
+            dtype=dtype,
+            repo_id=repo_id,
+            is_main_process=is_main_process,
+        )
 
     def push_to_hub(
         self,
@@ -226,7 +248,7 @@ class SamAV(AudioVisualNetwork):
 
         An existing README.md is kept. `revision` is the branch to push to, created where there is none.
         """
-        self._check_publishable()
+        self.check_publishable()
         api = HfApi(token=token)
         try:
             repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
@@ -250,7 +272,8 @@ class SamAV(AudioVisualNetwork):
                 delete_patterns=f"{LORA_FOLDER}/*",  # an earlier push's LoRA would be loaded with these weights
             )
 
-    def _check_publishable(self) -> None:
+    def check_publishable(self) -> None:
+        """Raises where others could not use the active adapter, since its base or audio encoder has no public name."""
         if self.config.base_model_name_or_path is None:
             raise ValueError(
                 "The base has no name that others can resolve, so nobody could use this adapter. Set "

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from transformers import SamModel
 
 from .card import render_card
@@ -38,17 +39,23 @@ def save_adapter(
     counts: str,
     dtype: torch.dtype | None = None,
     repo_id: str | None = None,
+    is_main_process: bool = True,
 ) -> None:
-    """Writes the adapter `name` into `folder`, file by file and whole; a README that is there already is kept."""
+    """Writes the adapter `name` into `folder`, file by file and whole; a README that is there already is kept.
+
+    Sharded weights are gathered, for which all processes must call this; the main process alone writes.
+    """
     dtype = dtype or torch.float32
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise ValueError(f"dtype must be a floating torch.dtype such as torch.float16, not {dtype!r}.")
     config = parts.config
     check_public_name(config.base_model_name_or_path)
     refuse_foreign_config(folder)
-    tensors = {key: value.detach().to("cpu", dtype).contiguous() for key, value in parts.state_dict().items()}
+    tensors = {key: _whole(value).to("cpu", dtype).contiguous() for key, value in parts.state_dict().items()}
     text, card = config.to_json_string(), render_card(config, counts, repo_id)
     lora = lora_files(sam, name, config.base_model_name_or_path, dtype) if has_lora(sam, name) else {}
+    if not is_main_process:
+        return
     writers: dict[str, Callable[[Path], object]] = {
         CONFIG_NAME: lambda path: path.write_text(text, encoding="utf-8"),
         WEIGHTS_NAME: lambda path: save_file(tensors, path, metadata={"format": "pt"}),
@@ -60,6 +67,12 @@ def save_adapter(
     if not lora:  # what an earlier save left would be loaded with these weights
         for file in (LORA_CONFIG_NAME, WEIGHTS_NAME):
             (folder / LORA_FOLDER / file).unlink(missing_ok=True)
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    """The tensor, put together where it is sharded among processes."""
+    tensor = tensor.detach()
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def refuse_foreign_config(folder: Path) -> None:

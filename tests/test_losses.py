@@ -46,6 +46,13 @@ def test_default_is_the_published_sum():
     assert torch.allclose(mask_loss(logits, masks), (TERMS["bce"](logits, masks) + TERMS["iou"](logits, masks)).mean())
 
 
+def test_false_alarms_weigh_more_where_the_truth_is_empty_and_nothing_changes_elsewhere():
+    logits, masks = example()
+    masks[1] = 0
+    expected = torch.stack([torch.tensor(0.0), 10 * plain_bce(logits[1].sigmoid(), masks[1]), torch.tensor(0.0)])
+    assert torch.allclose(TERMS["empty"](logits, masks), expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float64])
 def test_masks_of_any_size_and_type(dtype):
     logits, _ = example()
@@ -88,7 +95,7 @@ def test_masks_stored_as_255():
 
 def test_the_configuration_knows_the_terms():
     assert set(LOSS_TERMS) == set(TERMS)
-    with pytest.raises(ValueError, match="each term of loss must be one of bce, iou, dice, focal, not 'iuo'"):
+    with pytest.raises(ValueError, match="each term of loss must be one of bce, iou, empty, dice, focal, not 'iuo'"):
         SamAVConfig(loss="bce+iuo")
 
 

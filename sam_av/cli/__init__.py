@@ -6,10 +6,16 @@ from types import ModuleType
 
 from .. import __version__
 from ..environment import explain_torchaudio
-from . import check_data, convert, demo, evaluate
+from . import check_data, convert, demo, evaluate, train
 
 # A verb's module has HELP, add_arguments(parser) and run(options), and imports nothing heavy before it runs.
-_VERBS: dict[str, ModuleType] = {"demo": demo, "evaluate": evaluate, "check-data": check_data, "convert": convert}
+_VERBS: dict[str, ModuleType] = {
+    "demo": demo,
+    "train": train,
+    "evaluate": evaluate,
+    "check-data": check_data,
+    "convert": convert,
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -31,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     try:
         return options.run(options) or 0
-    except (ImportError, OSError, ValueError, RuntimeError) as error:
+    except (ImportError, OSError, ValueError, RuntimeError, MemoryError) as error:
         about_files = isinstance(error, (FileNotFoundError, FileExistsError, PermissionError))
         imports_failed = isinstance(error, (ImportError, OSError)) and not about_files
         print(f"sam-av {options.verb}: {(imports_failed and explain_torchaudio()) or error}", file=sys.stderr)

@@ -1,0 +1,173 @@
+"""The recipe of a training: every choice that decides it, from a YAML file, from flags, or from Python."""
+
+import difflib
+import types
+import typing
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .config import METHODS, AdapterCard, SamAVConfig
+
+PRECISIONS = (None, "no", "bf16", "fp16")
+
+# Fields that change how fast a training runs or what it leaves behind, but not what it learns: they may differ between
+# a run and its resumption.
+WITHOUT_INFLUENCE = (
+    "output", "workers", "keep", "save_every", "trackers", "push_to_hub", "private", "card", "cache",
+    "activation_checkpointing",
+)  # fmt: skip
+
+
+def _setting(default: Any, help: str) -> Any:
+    if isinstance(default, (list, dict)):
+        return field(default_factory=default.copy, metadata={"help": help})
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass
+class Recipe:
+    """A training. What is left out is as SAMA-AVS was published: AdamW at 2e-4, cosine, 80 epochs, batches of two."""
+
+    data: str = _setting("", "Training data: folder, manifest, Hub id, or scenes:1000.")
+    output: str = _setting("outputs/train", "Folder of the trained adapter, its checkpoints, log and curves.")
+    # The model.
+    base: str | None = _setting(None, "Frozen SAM: Hub id, folder, segment-anything .pth, builtin:demo.")
+    init_from: str | None = _setting(None, "Adapter to go on from, folder or Hub id, instead of an untrained one.")
+    audio_encoder: str | None = _setting(None, "Local weights of the audio encoder, instead of the published ones.")
+    method: str | None = _setting(None, f"{', '.join(METHODS)}; sama where nothing else is said.")
+    image_size: int | None = _setting(None, "Side of the square input in pixels; the base's own by default.")
+    adapter: dict[str, Any] = _setting({}, "Further fields of SamAVConfig: prompt_tokens, adapter_layers, loss, ...")
+    # The data.
+    split: str = _setting("train", "Part of the data to train on.")
+    layout: str | None = _setting(None, "Layout of the data, where it is not recognised.")
+    options: dict[str, Any] = _setting({}, "Options of the data's reader: fps, subsets, the fields of SceneSettings.")
+    validation: str | None = _setting("val", "Part of the data to validate on; null: none.")
+    validation_options: dict[str, Any] = _setting({}, "Options of the reader that differ for validation and test.")
+    test: str | None = _setting(None, "Part of the data whose scores go into the card when training has ended.")
+    fraction: float = _setting(1.0, "Share of the training clips: a fixed subset by seed; smaller ones lie in larger.")
+    categories: list[str] = _setting([], "Train on these categories only.")
+    exclude_categories: list[str] = _setting([], "Leave these categories out of training.")
+    frames_per_clip: int = _setting(1, "Annotated frames drawn from a clip each time it comes up, at most.")
+    skip_bad: bool = _setting(False, "Leave out clips that cannot be used, and list them, instead of stopping.")
+    streaming: bool = _setting(False, "Read sharded data row by row, for sets larger than the disk.")
+    shuffle_buffer: int = _setting(1000, "Clips that are shuffled among each other when streaming.")
+    augmentation: dict[str, float] = _setting({}, "flip, colour, spec_mask, noise_snr; none by default, as published.")
+    cache: str | None = _setting(None, "Keep what the frozen networks give: memory, or a folder.")
+    workers: int = _setting(2, "Processes that decode clips, for each training process.")
+    # The optimisation.
+    epochs: int = _setting(80, "Times that the data is gone through.")
+    max_steps: int | None = _setting(None, "End after so many steps, whatever the epochs.")
+    batch_size: int = _setting(2, "Clips that one process takes at a time.")
+    accumulation: int = _setting(1, "Batches that one step of the optimizer is made of.")
+    learning_rate: float = _setting(2e-4, "Highest learning rate.")
+    final_learning_rate: float = _setting(1e-7, "Learning rate at the end of the cosine.")
+    warmup_steps: int = _setting(0, "Steps in which the learning rate climbs to its highest.")
+    weight_decay: float = _setting(0.01, "AdamW's weight decay.")
+    max_grad_norm: float | None = _setting(None, "Gradients longer than this are shortened to it.")
+    precision: str | None = _setting(None, "no (float32), bf16 or fp16 (CUDA only); as `accelerate launch` says.")
+    dtype: str = _setting("auto", "Of the frozen image encoder: auto, float32, bfloat16, float16.")
+    device: str | None = _setting(None, "cpu trains there though there is a GPU.")
+    activation_checkpointing: bool = _setting(False, "Run encoder layers again in the backward pass, to save memory.")
+    compile: bool = _setting(False, "Compile the model with torch.compile.")
+    seed: int = _setting(0, "Of the adapter's first weights, the order of the data and all that is drawn at random.")
+    # What is kept and looked at.
+    protocol: str = _setting("avsbench", "How scores are made.")
+    eval_every: int | None = _setting(None, "Steps between validations; once an epoch by default.")
+    save_every: int | None = _setting(None, "Steps between checkpoints; once an epoch by default.")
+    keep: int = _setting(2, "Checkpoints that are kept.")
+    patience: int | None = _setting(None, "End after so many validations without a better one.")
+    calibrate: bool = _setting(False, "Choose the threshold on the validation part when training has ended.")
+    trackers: list[str] = _setting([], "tensorboard, wandb, ...: Accelerate's names.")
+    card: dict[str, Any] = _setting({}, "Facts for the adapter's card: license, training_data, ...")
+    push_to_hub: str | None = _setting(None, "Repository to publish the adapter to when training has ended.")
+    private: bool | None = _setting(None, "Whether that repository is private.")
+
+    def __post_init__(self) -> None:
+        for name, hint in typing.get_type_hints(type(self)).items():
+            setattr(self, name, _as(hint, getattr(self, name), name))
+        if not self.data:
+            raise ValueError(
+                "A recipe needs `data`: a folder, a manifest, the id of a data set on the Hub, scenes:1000."
+            )
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS[1:])}, not {self.precision!r}.")
+        for name in ("epochs", "batch_size", "accumulation", "frames_per_clip", "keep", "shuffle_buffer"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        for name in ("max_steps", "eval_every", "save_every", "patience"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}.")
+        if not 0 < self.fraction <= 1:
+            raise ValueError(f"fraction is a share above 0 and up to 1, not {self.fraction}.")
+        if not 0 <= self.final_learning_rate <= self.learning_rate:
+            raise ValueError(
+                f"The learning rate must fall, from learning_rate to final_learning_rate; these are "
+                f"{self.learning_rate} and {self.final_learning_rate}."
+            )
+        if self.streaming and self.max_steps is None:
+            raise ValueError("A stream has no known length: say max_steps.")
+        if self.streaming and self.cache is not None:
+            raise ValueError("A stream is not kept: leave out cache or streaming.")
+        _check_known(self.adapter, SamAVConfig, "adapter")
+        _check_known(self.card, AdapterCard, "card")
+        if repeated := self.adapter.keys() & {"method", "image_size", "card"}:
+            raise ValueError(f"{', '.join(sorted(repeated))} stands beside `adapter` in a recipe, not inside of it.")
+
+    @classmethod
+    def load(cls, path: str | Path | None, changes: dict[str, Any]) -> "Recipe":
+        """The recipe in a YAML file, with some fields changed; without a file, the changes alone."""
+        settings: dict[str, Any] = {}
+        if path is not None:
+            try:
+                settings = yaml.safe_load(Path(path).expanduser().read_text(encoding="utf-8")) or {}
+            except (yaml.YAMLError, UnicodeDecodeError) as error:
+                raise ValueError(f"The recipe '{path}' is no YAML: {error}") from error
+            if not isinstance(settings, dict):
+                raise ValueError(f"The recipe '{path}' must hold names and values, such as 'batch_size: 4'.")
+        for name, value in changes.items():
+            merged = isinstance(value, dict) and isinstance(settings.get(name), dict)
+            settings[name] = {**settings[name], **value} if merged else value
+        _check_known(settings, cls, f"The recipe '{path}'" if path else "The recipe")
+        return cls(**settings)
+
+    def to_yaml(self) -> str:
+        """The recipe as text, every field in it."""
+        return yaml.safe_dump(asdict(self), sort_keys=False, allow_unicode=True)
+
+    def differences(self, other: "Recipe") -> list[str]:
+        """The fields in which another recipe would train something else, with both values."""
+        mine, theirs = asdict(self), asdict(other)
+        return [
+            f"{name} ({theirs[name]!r} then, {mine[name]!r} now)"
+            for name in mine
+            if mine[name] != theirs[name] and name not in WITHOUT_INFLUENCE
+        ]
+
+
+def _as(hint: Any, value: Any, name: str) -> Any:
+    """The value of a field as its annotation wants it: YAML reads 2e-4 as a text, and 1 as a whole number."""
+    if isinstance(hint, types.UnionType):
+        if value is None:
+            return None
+        hint = next(choice for choice in typing.get_args(hint) if choice is not type(None))
+    wanted = typing.get_origin(hint) or hint
+    if wanted is float and isinstance(value, (int, str)) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
+        raise ValueError(f"{name} must be {getattr(hint, '__name__', hint)}, not {value!r}.")
+    return value
+
+
+def _check_known(settings: dict[str, Any], cls: type, where: str) -> None:
+    known = [f.name for f in fields(cls)]
+    for name in settings:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=3)
+            hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else f" (known: {', '.join(known)})."
+            raise ValueError(f"{where} has no field '{name}'{hint}")
