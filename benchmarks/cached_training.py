@@ -85,7 +85,7 @@ def rows_of_size(options, size: int) -> list[list[object]]:
             size,
             way,
             f"{1000 * seconds[way]:.0f}",
-            f"{1 / seconds[way]:.2f}",
+            f"{1 / seconds[way]:.3g}",
             f"{seconds[UNCACHED_THEIRS] / seconds[way]:.1f}",
             f"{((logits[way] - reference).abs().max() / reference.abs().max()).item():.0e}",
         ]
