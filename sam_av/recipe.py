@@ -59,7 +59,7 @@ class Recipe:
     workers: int = _setting(2, "Processes that decode clips, for each training process.")
     # The optimisation.
     epochs: int = _setting(80, "Times that the data is gone through.")
-    max_steps: int | None = _setting(None, "End after so many steps, whatever the epochs.")
+    max_steps: int | None = _setting(None, "End after so many steps, whatever the epochs say.")
     batch_size: int = _setting(2, "Clips that one process takes at a time.")
     accumulation: int = _setting(1, "Batches that one step of the optimizer is made of.")
     learning_rate: float = _setting(2e-4, "Highest learning rate.")
@@ -102,17 +102,26 @@ class Recipe:
                 raise ValueError(f"{name} must be at least 1, not {value}.")
         if not 0 < self.fraction <= 1:
             raise ValueError(f"fraction is a share above 0 and up to 1, not {self.fraction}.")
-        if not 0 <= self.final_learning_rate <= self.learning_rate:
+        if not 0 <= self.final_learning_rate <= self.learning_rate or self.learning_rate == 0:
             raise ValueError(
                 f"The learning rate must fall, from learning_rate to final_learning_rate; these are "
                 f"{self.learning_rate} and {self.final_learning_rate}."
             )
-        if self.streaming and self.max_steps is None:
-            raise ValueError("A stream has no known length: say max_steps.")
+        if self.streaming and (self.max_steps is None or self.save_every is None):
+            raise ValueError("A stream has no known length, and so no epochs to go by: say max_steps and save_every.")
+        if self.streaming and (self.validation is not None or self.test is not None):
+            raise ValueError(
+                "A stream is for training alone: say validation: null, and score the adapter with `sam-av evaluate` on "
+                "a set that is read by number."
+            )
         if self.streaming and self.cache is not None:
             raise ValueError("A stream is not kept: leave out cache or streaming.")
         _check_known(self.adapter, SamAVConfig, "adapter")
         _check_known(self.card, AdapterCard, "card")
+        if "metrics" in self.card:
+            raise ValueError("card: metrics is filled in by the training itself.")
+        if taken := self.options.keys() & {"seed", "skip_bad", "streaming", "layout", "split"}:
+            raise ValueError(f"{', '.join(sorted(taken))} stands beside `options` in a recipe, not inside of it.")
         if repeated := self.adapter.keys() & {"method", "image_size", "card"}:
             raise ValueError(f"{', '.join(sorted(repeated))} stands beside `adapter` in a recipe, not inside of it.")
 
@@ -150,7 +159,7 @@ class Recipe:
 def _as(hint: Any, value: Any, name: str) -> Any:
     """The value of a field as its annotation wants it: YAML reads 2e-4 as a text, and 1 as a whole number."""
     if isinstance(hint, types.UnionType):
-        if value is None:
+        if value is None or value in ("null", "none"):  # as a flag says it
             return None
         hint = next(choice for choice in typing.get_args(hint) if choice is not type(None))
     wanted = typing.get_origin(hint) or hint
@@ -159,6 +168,10 @@ def _as(hint: Any, value: Any, name: str) -> Any:
             return float(value)
         except ValueError:
             pass
+    if wanted is str and value is False:  # how YAML reads the word no
+        return "no"
+    if hint == dict[str, float] and isinstance(value, dict):
+        return {key: _as(float, number, f"{name}: {key}") for key, number in value.items()}
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
         raise ValueError(f"{name} must be {getattr(hint, '__name__', hint)}, not {value!r}.")
     return value

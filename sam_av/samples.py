@@ -45,7 +45,7 @@ class SampleMaker:
         """`pixel_values` (T', 3, S, S), `audio` (T', ...), `mask_labels` (T', S, S) and the names of the frames."""
         chosen = self.choose(clip.id, clip.annotated, epoch)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self._seed_of(clip.id, epoch))
+            torch.default_generator.manual_seed(self._seed_of(clip.id, epoch))
             masks = clip.binary_masks()[chosen] if clip.annotated.any() else None
             frames, masks = self.augmentation.pictures(clip.frames[chosen], masks)
             inputs = self.processor(

@@ -92,6 +92,8 @@ def test_the_buffer_mixes_rows_of_one_shard_and_the_shards_are_mixed_without_it(
     order = [int(name.split("=")[1]) for name in ids(rows)]
     assert order != sorted(order) == list(range(40))
     assert all(number < place + 10 for place, number in enumerate(order))  # none comes before it can have been read
+    assert in_epoch(rows, 1) != in_epoch(rows, 2)
+    assert in_epoch(rows, 0) != in_epoch(numbers(shards=1).shuffled(seed=1, buffer=10), 0)
     order = [int(name.split("=")[1]) for name in ids(numbers().shuffled(seed=0, buffer=1))]
     assert order != sorted(order) == list(range(40))
     with pytest.raises(ValueError, match="at least 1 row, not 0"):
@@ -110,6 +112,14 @@ def test_each_clip_is_for_one_process(clips, world):
         assert sorted(chain.from_iterable(found)) == sorted(whole)
         lengths = [len(part) for part in found]
         assert max(lengths) - min(lengths) <= 1  # the last shard is shorter by one, too
+
+
+def test_a_stream_that_is_not_shuffled_keeps_the_order_within_its_shards():
+    orders = [[int(name.split("=")[1]) for name in in_epoch(numbers(), epoch)] for epoch in range(4)]
+    assert orders[0] == list(range(40))
+    for order in orders:
+        shards = [order[start : start + 10] for start in range(0, 40, 10)]
+        assert sorted(shards) == [list(range(start, start + 10)) for start in range(0, 40, 10)]
 
 
 def test_what_order_shuffling_and_dealing_out_come_in_does_not_matter(clips):

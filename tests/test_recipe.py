@@ -50,13 +50,23 @@ def test_yaml_reads_2e_4_as_a_text_and_the_recipe_as_a_number(tmp_path):
         ({"fraction": 0}, "fraction is a share above 0"),
         ({"precision": "fp8"}, "precision must be one of no, bf16, fp16"),
         ({"data": ""}, "needs `data`"),
-        ({"streaming": True}, "say max_steps"),
+        ({"streaming": True, "validation": None, "max_steps": 5}, "say max_steps and save_every"),
+        ({"streaming": True, "max_steps": 5, "save_every": 2}, "say validation: null"),
+        ({"card": {"metrics": []}}, "metrics is filled in"),
+        ({"options": {"seed": 1}}, "seed stands beside `options`"),
+        ({"augmentation": {"flip": "often"}}, "augmentation: flip must be float, not 'often'"),
+        ({"learning_rate": 0, "final_learning_rate": 0}, "learning rate must fall"),
         ({"learning_rate": 1e-9}, "learning rate must fall"),
     ],
 )
 def test_wrong_recipes_say_what_is_wrong(settings, words):
     with pytest.raises(ValueError, match=words):
         Recipe.load(None, {**LEAST, **settings})
+
+
+def test_words_that_yaml_and_shells_read_otherwise():
+    recipe = Recipe(**LEAST, precision=False, validation="null", augmentation={"flip": "5e-1"})
+    assert (recipe.precision, recipe.validation, recipe.augmentation) == ("no", None, {"flip": 0.5})
 
 
 def test_a_file_that_is_no_recipe(tmp_path):
@@ -93,7 +103,8 @@ def test_the_recipes_that_users_copy_are_recipes(path):
     Augmentation.from_dict(recipe.augmentation)
     if path.stem.startswith("demo-"):
         scenes = Scenes(**recipe.options)
-        assert recipe.base == "builtin:demo" and config.audio_encoder == "builtin:demo-audio"
+        begins = (recipe.base, config.audio_encoder) == ("builtin:demo", "builtin:demo-audio")
+        assert begins or recipe.init_from == "outputs/demo-sama"
         assert scenes.settings.size == 128
     else:
         assert recipe.layout in LAYOUTS and recipe.test == "test"

@@ -3,11 +3,13 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -262,7 +264,7 @@ def test_the_loss_falls_and_the_best_adapter_is_kept(tmp_path):
     settings = {**SCENES, "length": 2}
     results = train(
         recipe(
-            tmp_path / "run", options=settings, validation="train", eval_every=10, epochs=40, learning_rate=3e-3,
+            tmp_path / "run", options=settings, validation="val", eval_every=10, epochs=40, learning_rate=3e-3,
             calibrate=False, trackers=["tensorboard"],
         )
     )  # fmt: skip
@@ -285,8 +287,10 @@ def test_a_finished_run_and_the_run_of_another_recipe_are_left_alone(uninterrupt
     plan = recipe(uninterrupted, save_every=2)
     with pytest.raises(ValueError, match="has ended"):
         train(plan)
+    shutil.copytree(uninterrupted, tmp_path / "run")
+    (tmp_path / "run/results.json").unlink()  # as if it had been stopped short of its end
     with pytest.raises(ValueError, match=r"differ in epochs \(3 then, 4 now\)"):
-        train(recipe(uninterrupted, save_every=2, epochs=4))
+        train(recipe(tmp_path / "run", save_every=2, epochs=4))
 
 
 def test_going_on_from_an_adapter(uninterrupted, tmp_path):
@@ -358,6 +362,37 @@ def test_smaller_fractions_lie_in_larger_ones_and_categories_are_chosen(tmp_path
     assert set(clips(exclude_categories=[category]).values()) == set(everything.values()) - {category}
     with pytest.raises(ValueError, match="no training clip of the category 'unicorn'"):
         clips(categories=["unicorn"])
+
+
+def test_clips_that_are_trained_on_are_not_scored_on(tmp_path):
+    """A folder without splits.csv has every clip in every split."""
+    write_dataset(Scenes(**{**SCENES, "length": 3}), tmp_path / "data", "folder")
+    (tmp_path / "data/splits.csv").unlink()
+    with pytest.raises(ValueError, match="3 clips of .* are in the parts 'train' and 'val'.*splits.csv"):
+        train(recipe(tmp_path / "run", data=str(tmp_path / "data"), options={}, validation="val"))
+
+
+def test_a_batch_without_annotation_takes_nothing_from_a_step(tmp_path):
+    """Of two clips the second has no mask: a step of two batches is the step of one batch of both."""
+    clips = [Scenes(**{**SCENES, "silence": 0, "absent": 0, "length": 2})[k] for k in range(2)]
+    clips[1] = replace(clips[1], masks=None, annotated=np.zeros(2, dtype=bool))
+    write_dataset(clips, tmp_path / "data", "hub")
+    settings = {"data": str(tmp_path / "data"), "options": {}, "epochs": 2}
+    train(recipe(tmp_path / "whole", batch_size=2, **settings))
+    train(recipe(tmp_path / "parts", batch_size=1, accumulation=2, **settings))
+    np.testing.assert_allclose(losses(tmp_path / "parts"), losses(tmp_path / "whole"), rtol=1e-3)
+
+
+def test_after_a_mistake_the_mended_recipe_may_use_the_same_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match="builtin:dem'"):
+        train(recipe(tmp_path / "run", base="builtin:dem"))
+    with pytest.raises(ValueError, match="no protocol 'avsbunch'"):
+        train(recipe(tmp_path / "run", protocol="avsbunch", validation="val"))
+    with pytest.raises(ValueError, match="does not take these options.*sizes"):
+        train(recipe(tmp_path / "run", options={**SCENES, "sizes": 3}))
+    with pytest.raises(ValueError, match="trackers: tensorbord"):
+        train(recipe(tmp_path / "run", trackers=["tensorbord"]))
+    train(recipe(tmp_path / "run", epochs=1))
 
 
 def test_gpu_only_flags_say_so(tmp_path):

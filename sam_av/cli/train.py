@@ -28,7 +28,11 @@ class _Pair(argparse.Action):
         name, sign, value = str(values).partition("=")
         if not sign or not name.isidentifier():
             raise argparse.ArgumentError(self, f"takes NAME=VALUE, not {values!r}")
-        setattr(namespace, self.dest, {**(getattr(namespace, self.dest, None) or {}), name: yaml.safe_load(value)})
+        try:
+            read = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise argparse.ArgumentError(self, f"cannot read the value of {name}: {error}") from error
+        setattr(namespace, self.dest, {**(getattr(namespace, self.dest, None) or {}), name: read})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,14 +65,18 @@ def run(options: argparse.Namespace) -> int:
     changes = {f.name: getattr(options, f.name) for f in fields(Recipe) if hasattr(options, f.name)}
     recipe = Recipe.load(options.recipe, changes)
 
+    from accelerate import PartialState
+
     from ..train import TrainingStopped, train
 
     try:
         results = train(recipe)
     except TrainingStopped as stopped:
-        print(stopped)
+        PartialState().print(stopped)
         return 128 + stopped.signal
     for row in results["scores"]:
-        print(f"{row['dataset']} ({row['split']}): mIoU {100 * row['miou']:.2f}, F {100 * row['f_score']:.2f}")
-    print(f"The adapter is in '{recipe.output}': SamAV.from_pretrained('{recipe.output}')")
+        PartialState().print(
+            f"{row['dataset']} ({row['split']}): mIoU {100 * row['miou']:.2f}, F {100 * row['f_score']:.2f}"
+        )
+    PartialState().print(f"The adapter is in '{recipe.output}': SamAV.from_pretrained('{recipe.output}')")
     return 0

@@ -28,7 +28,7 @@ class SceneDataset(ClipDataset):
         super().__init__("scenes", split, Index(entries=entries), categories=categories, seed=seed, skip_bad=skip_bad)
 
     def _read(self, index: int) -> Clip:
-        return self._scenes[index]
+        return self._scenes[int(self.entries[index].id.rpartition("-")[2])]
 
     def content(self) -> list[object]:
         """The settings that the scenes are drawn by."""

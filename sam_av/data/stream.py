@@ -72,7 +72,10 @@ class IterableClips(IterableDataset[Clip]):
         return int(self._epoch)
 
     def set_epoch(self, epoch: int) -> None:
-        """Says which epoch it is, before its clips are asked for; a set that is shuffled is shuffled anew."""
+        """Says which epoch it is, before its clips are asked for; a set that is shuffled is shuffled anew.
+
+        Of one that is not, `datasets` changes the order of the shards, from epoch 1 on.
+        """
         self._epoch.fill_(epoch)
 
     def shuffled(self, seed: int, buffer: int) -> Self:

@@ -23,8 +23,8 @@ class NotFinite(RuntimeError):  # noqa: N818 - it says what is wrong
         frames = [name for batch in batches for name in _spoilt_frames(model, batch)]
         blamed = f"The frames {', '.join(frames)} give it" if frames else "No frame of this process gives it alone"
         return cls(
-            f"The loss of step {step:,} is NaN or infinite. {blamed}: look at them, lower learning_rate, or set "
-            "max_grad_norm. "
+            f"The loss of step {step:,}, or its gradient, is NaN or infinite. {blamed}: look at them, or train anew "
+            "with a lower learning_rate or with max_grad_norm. "
             + (f"The state before that step is kept in '{saved}'." if saved else "The last checkpoint is still good.")
         )
 
@@ -52,7 +52,7 @@ def explain_memory(error: BaseException, recipe: Recipe, model: SamAV) -> str | 
     if recipe.batch_size > 1:
         advice.append(
             f"batch_size {recipe.batch_size} -> {recipe.batch_size // 2} with accumulation {recipe.accumulation} -> "
-            f"{2 * recipe.accumulation}, which trains the same with half of the memory"
+            f"{2 * recipe.accumulation}, which takes half of the memory"
         )
     elif recipe.frames_per_clip > 1:
         advice.append(f"frames_per_clip {recipe.frames_per_clip} -> {recipe.frames_per_clip // 2}")

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any, Protocol
 
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ..data import Clip, ClipDataset, IterableClips
@@ -80,6 +81,7 @@ class ClipFeed:
             collate_fn=collate,
             num_workers=workers,
             worker_init_fn=leave_signals_alone,
+            generator=torch.Generator(),  # of its own, so that starting workers draws nothing from the training's
         )
         self.steps_per_epoch: int | None = -(-len(self._batches) // accumulation)
 
@@ -137,6 +139,7 @@ class StreamFeed:
                 num_workers=self.workers,
                 collate_fn=_ClipCollation(self.maker, position.epoch),
                 worker_init_fn=leave_signals_alone,
+                generator=torch.Generator(),
             )
             for batch in loader:
                 position.batch += 1

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 
 from ..augment import Augmentation
-from ..checkpoints import Checkpoints
 from ..data import ClipDataset
 from ..evaluate import evaluate
 from ..frozen_cache import freeze
@@ -25,14 +25,16 @@ from ..predictors import ModelPredictor
 from ..recipe import Recipe
 from ..samples import ClipSamples, Sample, SampleMaker
 from ..scoring import scoring_for
-from ..validation import validate
+from ..storage import refuse_foreign_config
+from .checkpoints import Checkpoints
 from .failures import NotFinite, explain_memory
 from .feed import ClipFeed, Feed, Position, StreamFeed
 from .log import CURVES_NAME, TrainingLog, draw_curves
 from .setup import TrainingData, build_model, make_accelerator, open_data, write_card
 from .stopping import StopRequest, TrainingStopped
+from .validation import validate
 
-RECIPE_NAME, RESULTS_NAME, BEST_NAME = "recipe.yaml", "results.json", "best"
+RECIPE_NAME, RESULTS_NAME, BEST_NAME, CHECKPOINTS_NAME = "recipe.yaml", "results.json", "best", "checkpoints"
 
 
 def train(recipe: Recipe, *, model: SamAV | None = None) -> dict[str, Any]:
@@ -52,7 +54,7 @@ def train(recipe: Recipe, *, model: SamAV | None = None) -> dict[str, Any]:
     output = Path(recipe.output).expanduser()
     accelerator = make_accelerator(recipe)
     set_seed(recipe.seed)
-    _claim(output, recipe, accelerator)
+    _refuse_other_runs(output, recipe)
     data = open_data(recipe)
     model = build_model(recipe, accelerator) if model is None else model.to(accelerator.device)
     write_card(recipe, model, data, [])  # refuses what no card knows before there is anything to lose
@@ -60,6 +62,8 @@ def train(recipe: Recipe, *, model: SamAV | None = None) -> dict[str, Any]:
         model.check_publishable()
     run = _Run(recipe, output, accelerator, model, data)
     run.resume()
+    if accelerator.is_main_process:
+        write_whole(output, {RECIPE_NAME: lambda draft: draft.write_text(recipe.to_yaml(), encoding="utf-8")})
     try:
         run.loop()
     except (torch.OutOfMemoryError, RuntimeError) as error:
@@ -79,8 +83,6 @@ class _Run:
         self.network = model
         self.feed = make_feed(recipe, accelerator, model, data)
         self.total_steps = recipe.max_steps or recipe.epochs * (self.feed.steps_per_epoch or 0)
-        if self.feed.steps_per_epoch is not None:
-            self.total_steps = min(self.total_steps, recipe.epochs * self.feed.steps_per_epoch)
         once_an_epoch = self.feed.steps_per_epoch or self.total_steps
         self.eval_every = recipe.eval_every or once_an_epoch
         self.save_every = recipe.save_every or once_an_epoch
@@ -92,7 +94,9 @@ class _Run:
         self.schedule = LambdaLR(optimizer, _cosine(recipe, self.total_steps))
         self.position = Position()
         accelerator.register_for_checkpointing(self.schedule, self.position)
-        self.checkpoints = Checkpoints(output / "checkpoints", accelerator, recipe.keep)
+        self.checkpoints = Checkpoints(output / CHECKPOINTS_NAME, accelerator, recipe.keep)
+        if data.validation is not None:
+            scoring_for(recipe.protocol, data.validation)  # refuses a protocol that there is not
         if recipe.trackers:
             accelerator.init_trackers("sam-av")
         self.log: TrainingLog | None = None
@@ -137,7 +141,8 @@ class _Run:
         # Closed in the end, whatever ends it: the workers of a DataLoader leave when nobody holds it any more.
         with StopRequest() as stop, bar, closing(self.feed.steps(self.position)) as steps:
             while self.position.step < self.total_steps and not self._patience_is_over():
-                loss, signal = self._step(next(steps), stop.signal)
+                begun = self.position.epoch, self.position.batch
+                loss, signal = self._step(next(steps), stop.signal, begun)
                 self.position.step += 1
                 self._record({"loss": loss, "lr": float(self.schedule.get_last_lr()[0])})
                 self.schedule.step()
@@ -151,24 +156,36 @@ class _Run:
                 if signal and not ended:
                     raise TrainingStopped(self.position.step, signal)
 
-    def _step(self, batches: list[Sample], signal: int) -> tuple[float, int]:
-        """One step of the optimizer; the mean loss of all processes, and a signal that any of them was given."""
+    def _step(self, batches: list[Sample], signal: int, begun: tuple[int, int]) -> tuple[float, int]:
+        """One step of the optimizer; the mean loss of all processes, and a signal that any of them was given.
+
+        `begun` is the epoch and batch at which the step begins.
+        """
         losses = []
-        for number, batch in enumerate(batches):
+        for number, (batch, share) in enumerate(zip(batches, self._shares(batches), strict=True)):
             is_last = number == len(batches) - 1
             with nullcontext() if is_last else self.accelerator.no_sync(self.model):
                 inputs = {key: value for key, value in batch.items() if key != "frames"}
-                loss = self.model(**send_to_device(inputs, self.accelerator.device)).loss / len(batches)
+                loss = self.model(**send_to_device(inputs, self.accelerator.device)).loss * share
                 self.accelerator.backward(loss)
                 losses.append(loss.detach())
         mean, signal = self._agree(torch.stack(losses).sum(), signal)
-        if not math.isfinite(mean):
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.max_grad_norm or math.inf)
+        scaled = self.accelerator.scaler is not None  # in float16, where infinite gradients are looked for there
+        if not math.isfinite(mean) or not (scaled or norm is None or math.isfinite(norm)):
+            self.position.epoch, self.position.batch = begun  # these batches were not learnt from
             raise self._not_finite(batches)
-        if self.recipe.max_grad_norm is not None:
-            self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
         return mean, signal
+
+    def _shares(self, batches: list[Sample]) -> list[float]:
+        """The weight of each batch in a step: its share of the annotated frames, which is what a mean runs over."""
+        if len(batches) == 1:
+            return [1.0]
+        counts = [int(batch["mask_labels"].flatten(1).ne(-1).any(dim=1).sum()) for batch in batches]
+        among_all = self.accelerator.reduce(torch.tensor(counts, device=self.accelerator.device), "sum")
+        return (among_all / among_all.sum().clamp(min=1)).tolist()
 
     def _agree(self, loss: Tensor, signal: int) -> tuple[float, int]:
         """The mean of the losses of all processes, and the greatest of their signals."""
@@ -179,7 +196,6 @@ class _Run:
         """The error for a loss that is no number; what was learnt before it is saved, if it is still sound."""
         self.optimizer.zero_grad()
         if sound := all(bool(weight.isfinite().all()) for weight in self.network.state_dict().values()):
-            self.position.batch -= len(batches)  # these were not learnt from
             self._save()
         return NotFinite.of(self.network, batches, self.position.step + 1, self.checkpoints.folder if sound else None)
 
@@ -241,10 +257,10 @@ class _Run:
         network.save_pretrained(self.output, is_main_process=accelerator.is_main_process)
         if accelerator.is_main_process:
             _draw_curves(self.output)
-            text = json.dumps(results, indent=1) + "\n"
-            write_whole(self.output, {RESULTS_NAME: lambda path: path.write_text(text, encoding="utf-8")})
             if recipe.push_to_hub is not None:
                 network.push_to_hub(recipe.push_to_hub, private=recipe.private)
+            text = json.dumps(results, indent=1) + "\n"  # the last file: with it, the training has ended
+            write_whole(self.output, {RESULTS_NAME: lambda path: path.write_text(text, encoding="utf-8")})
         accelerator.wait_for_everyone()
         accelerator.end_training()
         return results
@@ -283,26 +299,24 @@ def make_feed(recipe: Recipe, accelerator: Accelerator, model: SamAV, data: Trai
     return ClipFeed(data.training, kept, **share)
 
 
-def _claim(output: Path, recipe: Recipe, accelerator: Accelerator) -> None:
-    """Makes the output folder this recipe's own, or raises where it holds the run of another or a finished one."""
-    path = output / RECIPE_NAME
-    if path.is_file():
-        if differences := recipe.differences(Recipe.load(path, {})):
+def _refuse_other_runs(output: Path, recipe: Recipe) -> None:
+    """Raises where the output folder holds a training that has ended, one of another recipe, or another model."""
+    if (output / RESULTS_NAME).is_file():
+        raise ValueError(
+            f"The training in '{output}' has ended: SamAV.from_pretrained('{output}') loads what it gave. Choose "
+            "another `output`, or delete that folder to train anew."
+        )
+    refuse_foreign_config(output)
+    if (output / RECIPE_NAME).is_file() and any((output / CHECKPOINTS_NAME).glob("*")):
+        earlier = Recipe.load(output / RECIPE_NAME, {})
+        if differences := recipe.differences(earlier):
             raise ValueError(
                 f"'{output}' holds the training of another recipe, which this one cannot go on with; they differ in "
                 f"{', '.join(differences)}. Choose another `output`, or delete that folder to start anew."
             )
-        if (output / RESULTS_NAME).is_file():
-            raise ValueError(
-                f"The training in '{output}' has ended: SamAV.from_pretrained('{output}') loads what it gave. Choose "
-                "another `output`, or delete that folder to train anew."
-            )
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        write_whole(output, {RECIPE_NAME: lambda draft: draft.write_text(recipe.to_yaml(), encoding="utf-8")})
 
 
-def _cosine(recipe: Recipe, total: int) -> Any:
+def _cosine(recipe: Recipe, total: int) -> Callable[[int], float]:
     """The learning rate at a step as a share of the highest one: up along a line, then down along a cosine."""
     floor = recipe.final_learning_rate / recipe.learning_rate
 

@@ -4,10 +4,11 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch.utils.data import DataLoader
 
-from .data import Clip, ClipDataset
-from .evaluate import predict_annotated
-from .predictors import Predictor
-from .scoring import Row, Scoring, scored_size
+from ..data import Clip, ClipDataset
+from ..evaluate import predict_annotated
+from ..predictors import Predictor
+from ..scoring import Row, Scoring, scored_size
+from .stopping import leave_signals_alone
 
 
 def validate(
@@ -21,7 +22,11 @@ def validate(
     batches = [list(range(start, min(start + size, len(dataset)))) for start in range(0, len(dataset), size)]
     mine = range(accelerator.process_index, len(batches), accelerator.num_processes)
     loader: DataLoader[Clip] = DataLoader(
-        dataset, batch_sampler=[batches[index] for index in mine], collate_fn=list, num_workers=workers
+        dataset,
+        batch_sampler=[batches[index] for index in mine],
+        collate_fn=list,
+        num_workers=workers,
+        worker_init_fn=leave_signals_alone,
     )
     results = []
     for index, clips in zip(mine, loader, strict=True):

@@ -12,7 +12,7 @@ from typing import Any
 from accelerate import Accelerator
 from safetensors import SafetensorError
 
-from .digest import digest
+from ..digest import digest
 
 _PREFIX = "step-"
 _LIST = "checkpoint.json"
@@ -44,7 +44,9 @@ class Checkpoints:
                 (draft / _LIST).write_text(json.dumps({"step": step, "files": files}, indent=1), encoding="utf-8")
                 shutil.rmtree(place, ignore_errors=True)
                 draft.replace(place)
-                for old in self._all()[: -self.keep]:
+                # Later ones are damaged, or this training would not have gone back behind them.
+                later = [other for other in self._all() if step_of(other) > step]
+                for old in [*self._all()[: -self.keep - len(later)], *later]:
                     shutil.rmtree(old)
         except (OSError, RuntimeError, SafetensorError) as error:  # each writer has its own for a disk without room
             shutil.rmtree(draft, ignore_errors=True)
