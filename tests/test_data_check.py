@@ -96,7 +96,8 @@ def assert_unusable(root: Path) -> None:
 
 
 def test_each_layout_that_is_on_a_disk_is_checked_here():
-    assert MAKERS.keys() == {name for name, layout in LAYOUTS.items() if layout.write}
+    read_by_number = {name for name, layout in LAYOUTS.items() if layout.write and name != "webdataset"}
+    assert MAKERS.keys() == read_by_number
 
 
 @pytest.mark.parametrize("layout", MAKERS)

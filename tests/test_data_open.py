@@ -17,6 +17,7 @@ WRITTEN = {
     "aviseg": (scenes(length=1, masks="instances"), {"categories": CATEGORIES}),
     "manifest": (scenes(length=1), {}),
     "hub": (scenes(length=1), {}),
+    "webdataset": (scenes(length=1), {}),
     "folder": (scenes(length=1), {}),
 }
 
@@ -31,7 +32,8 @@ def test_a_layout_is_recognised_by_what_lies_there(tmp_path, layout):
     root = write_dataset(clips, tmp_path / "set", layout, **options)
     assert recognize(root) == layout
     assert recognize(str(root)) == layout
-    assert len(open_dataset(root, "train", **({"cache_dir": str(tmp_path)} if layout == "hub" else {}))) == 1
+    reading = {"hub": {"cache_dir": str(tmp_path)}, "webdataset": {"streaming": True}}.get(layout, {})
+    assert len(list(open_dataset(root, "train", **reading))) == 1
 
 
 def test_scenes_are_a_data_set_that_needs_no_disk():

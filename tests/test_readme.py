@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,10 @@ def workplace(tmp_path_factory):
     settings = SceneSettings.demo(size=64)
     clips = Scenes(settings, sources=(1, 1), silence=0, absent=0, length=5, split="test")
     write_dataset(clips, user / "s4", "avsbench-s4")
+    parts = [
+        Scenes(settings, sources=(1, 1), length=n, split=part) for part, n in (("train", 6), ("val", 2), ("test", 2))
+    ]
+    write_dataset(chain.from_iterable(parts), user / "my-clips", "folder")
 
     with LocalHub() as hub:
         publish(hub, "facebook/sam-vit-base", folder / "base")
@@ -83,12 +88,32 @@ def test_commands(workplace):
     user, environment = workplace
     lines = [line for language, code in BLOCKS if language == "bash" for line in code.splitlines()]
     commands = [line for line in lines if line.startswith("sam-av ")]
-    assert len(commands) == 6
+    assert len(commands) == 9
     for command in commands:
         done = subprocess.run(
             command, shell=True, cwd=user, env=environment, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, (command, done.stderr[-2000:])
+
+
+def test_ten_clips_become_an_adapter_that_others_use(workplace):
+    """After README's commands: pushed by one process, pulled and run by another."""
+    user, environment = workplace
+    if not (user / "my-clips-adapter").is_dir():
+        test_commands(workplace)
+    push = "from sam_av import SamAV; SamAV.from_pretrained('my-clips-adapter').push_to_hub('user/my-clips-adapter')"
+    pull = """
+from sam_av import SamAV
+model = SamAV.from_pretrained("user/my-clips-adapter")
+(frame,) = model.segment("street.png", "street.wav")
+print(frame.mask.shape, model.config.card.metrics[0]["dataset"], model.config.card.metrics[0]["split"])
+"""
+    for script in (push, pull):
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=user, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.strip() == "(360, 640) my-clips val"
 
 
 def test_make_targets_are_there():
