@@ -293,6 +293,18 @@ def test_a_finished_run_and_the_run_of_another_recipe_are_left_alone(uninterrupt
         train(recipe(tmp_path / "run", save_every=2, epochs=4))
 
 
+def test_a_run_does_not_go_on_with_other_clips(tmp_path):
+    """They would be dealt otherwise, and some would be passed over in silence."""
+    write_dataset(Scenes(**{**SCENES, "length": 4}), tmp_path / "data", "folder")
+    plan = recipe(tmp_path / "run", data=str(tmp_path / "data"), options={}, epochs=1)
+    train(plan)
+    (tmp_path / "run/results.json").unlink()  # as if it had been stopped short of its end
+    table = tmp_path / "data/splits.csv"
+    table.write_text(table.read_text().replace("train-0-000003,train", "train-0-000003,test"))
+    with pytest.raises(ValueError, match="clips are not those that '.*step-00000002' was trained on"):
+        train(plan)
+
+
 def test_going_on_from_an_adapter(uninterrupted, tmp_path):
     train(recipe(tmp_path / "chain", base=None, init_from=str(uninterrupted), adapter={}, epochs=1))
     assert losses(tmp_path / "chain")[0][1] < losses(uninterrupted)[0][1]

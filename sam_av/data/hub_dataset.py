@@ -8,7 +8,7 @@ import numpy as np
 
 from .clip import Clip
 from .dataset import ClipDataset, ClipEntry, Index
-from .hub_rows import RowReader
+from .hub_rows import COLUMNS, RowReader
 from .shards import SHARD_SIZE, datasets_library, encode_png, in_shards
 from .stream import IterableClips
 from .writing import encode_wav
@@ -93,8 +93,8 @@ class HubDataset(ClipDataset):
         super().__init__(name, split, index, categories=self._reader.categories, seed=seed, skip_bad=skip_bad)
 
     def content(self) -> list[object]:
-        """What `datasets` calls this state of the rows, which have no files of their own."""
-        return [*super().content(), self._rows._fingerprint]
+        """What `datasets` calls this state of the rows, which have no files of their own, and what is read of them."""
+        return [*super().content(), self._rows._fingerprint, [self._reader.column(name) for name in COLUMNS]]
 
     def _read(self, index: int) -> Clip:
         entry = self.entries[index]

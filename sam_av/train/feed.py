@@ -23,6 +23,7 @@ class Position:
         epoch: the epoch that is being gone through.
         batch: batches of that epoch that this process has taken.
         places: epoch and batch of every process, as they were when the checkpoint was made.
+        clips: a digest of the clips that are trained on, in order; empty for a stream.
         best: the best score of a validation so far.
         validations_since_best: how many have come after it.
     """
@@ -31,6 +32,7 @@ class Position:
     epoch: int = 0
     batch: int = 0
     places: list[tuple[int, int]] = field(default_factory=list)
+    clips: str = ""
     best: float | None = None
     validations_since_best: int = 0
 

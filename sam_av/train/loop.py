@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from ..augment import Augmentation
 from ..data import ClipDataset
+from ..digest import digest
 from ..evaluate import evaluate
 from ..frozen_cache import freeze
 from ..hub import write_whole
@@ -92,6 +93,9 @@ class _Run:
         self.model, self.optimizer = accelerator.prepare(model, optimizer)
         # Accelerate would step a schedule that it has prepared once for each process.
         self.schedule = LambdaLR(optimizer, _cosine(recipe, self.total_steps))
+        self.clips = ""
+        if isinstance(data.training, ClipDataset):
+            self.clips = digest(*(entry.id for entry in data.training.entries))
         self.position = Position()
         accelerator.register_for_checkpointing(self.schedule, self.position)
         self.checkpoints = Checkpoints(output / CHECKPOINTS_NAME, accelerator, recipe.keep)
@@ -114,6 +118,7 @@ class _Run:
 
     def _save(self) -> None:
         self.position.places = gather_object([(self.position.epoch, self.position.batch)])
+        self.position.clips = self.clips
         self.checkpoints.save(self.position.step)
 
     def _take_place(self, checkpoint: Path) -> None:
@@ -123,6 +128,11 @@ class _Run:
             raise ValueError(
                 f"The checkpoint '{checkpoint}' is of {len(places)} processes, and these are {world}: batches would be "
                 f"dealt otherwise. Go on with {len(places)}, or begin anew from the adapter with init_from."
+            )
+        if self.position.clips != self.clips:
+            raise ValueError(
+                f"The clips are not those that '{checkpoint}' was trained on: some have come, gone or been left out. "
+                "Bring them back, or begin anew from the adapter with init_from."
             )
         self.position.epoch, self.position.batch = places[self.accelerator.process_index]
 
