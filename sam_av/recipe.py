@@ -130,6 +130,8 @@ class Recipe:
         """The recipe in a YAML file, with some fields changed; without a file, the changes alone."""
         settings: dict[str, Any] = {}
         if path is not None:
+            if not Path(path).expanduser().is_file():
+                raise FileNotFoundError(f"There is no recipe '{path}': give the path of a YAML file, or flags alone.")
             try:
                 settings = yaml.safe_load(Path(path).expanduser().read_text(encoding="utf-8")) or {}
             except (yaml.YAMLError, UnicodeDecodeError) as error:

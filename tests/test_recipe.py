@@ -71,6 +71,8 @@ def test_words_that_yaml_and_shells_read_otherwise():
 
 def test_a_file_that_is_no_recipe(tmp_path):
     path = tmp_path / "recipe.yaml"
+    with pytest.raises(FileNotFoundError, match="There is no recipe '.*recipe.yaml'"):
+        Recipe.load(path, {})
     path.write_text("- just\n- a list\n")
     with pytest.raises(ValueError, match="must hold names and values"):
         Recipe.load(path, {})
