@@ -1,4 +1,4 @@
-"""Trains the adapters that `benchmarks/demo.py` scores, each method by its recipe and once for each seed.
+"""Trains the adapters that `benchmarks/demo.py` scores, each method by its recipes and once for each seed.
 
     python benchmarks/train_demo.py --runs outputs/demo-runs --methods sama --seeds 0 1 2
 
@@ -18,11 +18,27 @@ from sam_av.train.loop import RESULTS_NAME
 RECIPES = Path(__file__).parent.parent / "examples/recipes"
 
 
-def recipe_of(method: str, seed: int, output: Path) -> Recipe:
-    """The recipe of a method; without sound it is that of `sama` with an encoder that hears nothing."""
-    blind = method == "audio-blind"
-    changes = {"seed": seed, "output": str(output), **({"adapter": {"audio_encoder": "silenced"}} if blind else {})}
-    return Recipe.load(RECIPES / f"demo-{'sama' if blind else method}.yaml", changes)
+# Two stages: the second goes on from what the first gives, with a loss that teaches silence.
+STAGES = {
+    "sama": ("demo-sama", "demo-sama-quiet"),
+    "audio-blind": ("demo-sama", "demo-sama-quiet"),
+    "sama-ap-sam": ("demo-sama-ap-sam", "demo-sama-quiet"),
+    "ap-sam": ("demo-ap-sam",),
+}
+
+
+def train_all_stages(method: str, seed: int, runs: Path) -> None:
+    """Trains a method with a seed into `<runs>/<method>-seed<k>`, its earlier stage into a folder inside of `first`."""
+    name = f"{method}-seed{seed}"
+    outputs = [runs / "first" / name, runs / name][-len(STAGES[method]) :]
+    for stage, (recipe, output) in enumerate(zip(STAGES[method], outputs, strict=True)):
+        changes: dict[str, object] = {"seed": seed + 1000 * stage, "output": str(output)}  # other scenes in each stage
+        if stage:
+            changes["init_from"] = str(outputs[stage - 1])
+        elif method == "audio-blind":
+            changes["adapter"] = {"audio_encoder": "silenced"}
+        if not (output / RESULTS_NAME).is_file():
+            print(method, seed, recipe, train(Recipe.load(RECIPES / f"{recipe}.yaml", changes)))
 
 
 def main() -> None:
@@ -35,9 +51,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     for seed in options.seeds:
         for method in options.methods:
-            output = options.runs / f"{method}-seed{seed}"
-            if not (output / RESULTS_NAME).is_file():
-                print(method, seed, train(recipe_of(method, seed, output)))
+            train_all_stages(method, seed, options.runs)
 
 
 if __name__ == "__main__":
