@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from conftest import make_model
@@ -246,11 +247,15 @@ def test_two_processes_on_a_stream_go_on_after_sigkill(tmp_path):
     }  # fmt: skip
     finish(start(recipe(tmp_path / "whole", **stream), tmp_path, launch_two()))
     plan = recipe(tmp_path / "killed", **stream)
-    process = start(plan, tmp_path, launch_two(), start_new_session=True)
+    process = start(plan, tmp_path, launch_two())
     wait_for_step(process, tmp_path / "killed", 5)
-    os.killpg(process.pid, signal.SIGKILL)
+    launcher = psutil.Process(process.pid)
+    for one in [launcher, *launcher.children(recursive=True)]:  # each has a session of its own
+        one.kill()
     process.communicate()
-    finish(start(plan, tmp_path, launch_two()))
+    assert not (tmp_path / "killed/results.json").exists()
+    text = finish(start(plan, tmp_path, launch_two()))
+    assert "Going on from step" in text
     assert_same_training(tmp_path / "killed", tmp_path / "whole")
 
 
