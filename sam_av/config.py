@@ -22,8 +22,9 @@ _REQUIRED = (
 )  # fmt: skip
 
 
-def _setting(default: Any, help: str) -> Any:
-    if isinstance(default, list):
+def setting(default: Any, help: str) -> Any:
+    """A field of a dataclass with its help text; a list or dict is copied for each object."""
+    if isinstance(default, (list, dict)):
         return field(default_factory=default.copy, metadata={"help": help})
     return field(default=default, metadata={"help": help})
 
@@ -32,15 +33,15 @@ def _setting(default: Any, help: str) -> Any:
 class AdapterCard:
     """Facts about an adapter that only its maker knows; they travel in config.json and appear in its README."""
 
-    license: str | None = _setting(
+    license: str | None = setting(
         None, "Licence of the adapter, as an identifier of the Hub: apache-2.0, cc-by-nc-4.0."
     )
-    base_license: str | None = _setting(None, "Licence of the base's weights.")
-    checkpoint_license: str | None = _setting(None, "Licence of the checkpoint that the adapter was converted from.")
-    data_license: str | None = _setting(None, "Licence of the training data.")
-    training_data: list[str] = _setting([], "Data sets that the adapter was trained on.")
-    training_categories: list[str] = _setting([], "Categories seen in training; evaluation tells the unseen apart.")
-    metrics: list[dict[str, Any]] = _setting(
+    base_license: str | None = setting(None, "Licence of the base's weights.")
+    checkpoint_license: str | None = setting(None, "Licence of the checkpoint that the adapter was converted from.")
+    data_license: str | None = setting(None, "Licence of the training data.")
+    training_data: list[str] = setting([], "Data sets that the adapter was trained on.")
+    training_categories: list[str] = setting([], "Categories seen in training; evaluation tells the unseen apart.")
+    metrics: list[dict[str, Any]] = setting(
         [], "Scores, a row each: dataset, split, protocol, image_size, miou, f_score (0 to 1)."
     )
 
@@ -59,31 +60,29 @@ class SamAVConfig:
     rest is yours to choose.
     """
 
-    method: str = _setting("sama", "sama (offsets in the encoder), ap-sam (audio as prompt tokens), or sama+ap-sam.")
-    base_model_name_or_path: str | None = _setting(None, "Hub id of the frozen SAM, where others can find it.")
-    base_revision: str | None = _setting(None, "Commit of the base on the Hub.")
-    base_fingerprint: str | None = _setting(None, "Sampled weights of the base's image encoder.")
-    base_hidden_size: int | None = _setting(None, "Width of the base's image encoder.")
-    base_num_layers: int | None = _setting(None, "Depth of the base's image encoder.")
-    image_size: int | None = _setting(None, "Side of the square input in pixels; None takes the base's own.")
-    audio_encoder: str | None = _setting("vggish", "Registered audio encoder; None where only embeddings are passed.")
-    audio_encoder_fingerprint: str | None = _setting(None, "Sampled weights of the audio encoder.")
-    audio_dim: int | None = _setting(None, "Width of the audio embedding; None takes the encoder's own.")
-    adapter_hidden_dim: int = _setting(512, "Hidden width of the audio MLPs.")
-    adapter_layers: str | list[int] = _setting("all", "Encoder layers that get an offset: 'all' or a list of indices.")
-    prompt_tokens: int = _setting(1, "Number of audio prompt tokens (ap-sam).")
-    train_mask_decoder: bool = _setting(True, "Train a copy of the mask decoder and keep it with the adapter.")
-    decoder_norm_eps: float | None = _setting(None, "LayerNorm epsilon of the decoder; None takes the base's own.")
-    loss: str = _setting("bce+iou", "Terms of the loss joined by '+': bce, iou, empty, dice, focal.")
-    resize: str = _setting(
-        "squash", "squash: both sides to image_size; pad: longest side to it, zeros right and below."
-    )
-    image_mean: list[float] = _setting([0.485, 0.456, 0.406], "Mean of the pixel values, RGB in 0..1.")
-    image_std: list[float] = _setting([0.229, 0.224, 0.225], "Standard deviation of the pixel values.")
-    audio_window: str = _setting("example", "Sound a frame hears: example floor(t / 0.96), centered on t, or causal.")
-    threshold: float = _setting(0.5, "Probability above which a pixel belongs to the mask.")
+    method: str = setting("sama", "sama (offsets in the encoder), ap-sam (audio as prompt tokens), or sama+ap-sam.")
+    base_model_name_or_path: str | None = setting(None, "Hub id of the frozen SAM, where others can find it.")
+    base_revision: str | None = setting(None, "Commit of the base on the Hub.")
+    base_fingerprint: str | None = setting(None, "Sampled weights of the base's image encoder.")
+    base_hidden_size: int | None = setting(None, "Width of the base's image encoder.")
+    base_num_layers: int | None = setting(None, "Depth of the base's image encoder.")
+    image_size: int | None = setting(None, "Side of the square input in pixels; None takes the base's own.")
+    audio_encoder: str | None = setting("vggish", "Registered audio encoder; None where only embeddings are passed.")
+    audio_encoder_fingerprint: str | None = setting(None, "Sampled weights of the audio encoder.")
+    audio_dim: int | None = setting(None, "Width of the audio embedding; None takes the encoder's own.")
+    adapter_hidden_dim: int = setting(512, "Hidden width of the audio MLPs.")
+    adapter_layers: str | list[int] = setting("all", "Encoder layers that get an offset: 'all' or a list of indices.")
+    prompt_tokens: int = setting(1, "Number of audio prompt tokens (ap-sam).")
+    train_mask_decoder: bool = setting(True, "Train a copy of the mask decoder and keep it with the adapter.")
+    decoder_norm_eps: float | None = setting(None, "LayerNorm epsilon of the decoder; None takes the base's own.")
+    loss: str = setting("bce+iou", "Terms of the loss joined by '+': bce, iou, empty, dice, focal.")
+    resize: str = setting("squash", "squash: both sides to image_size; pad: longest side to it, zeros right and below.")
+    image_mean: list[float] = setting([0.485, 0.456, 0.406], "Mean of the pixel values, RGB in 0..1.")
+    image_std: list[float] = setting([0.229, 0.224, 0.225], "Standard deviation of the pixel values.")
+    audio_window: str = setting("example", "Sound a frame hears: example floor(t / 0.96), centered on t, or causal.")
+    threshold: float = setting(0.5, "Probability above which a pixel belongs to the mask.")
     card: AdapterCard = field(default_factory=AdapterCard, metadata={"help": "Facts for the adapter's README."})
-    format_version: int = _setting(FORMAT_VERSION, "Version of the file format.")
+    format_version: int = setting(FORMAT_VERSION, "Version of the file format.")
 
     # Read by transformers' Trainer: what of the output is not worth gathering in an evaluation.
     keys_to_ignore_at_inference: ClassVar[list[str]] = ["image_embeddings", "iou_scores"]

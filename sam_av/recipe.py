@@ -3,13 +3,13 @@
 import difflib
 import types
 import typing
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from .config import METHODS, AdapterCard, SamAVConfig
+from .config import METHODS, AdapterCard, SamAVConfig, setting
 
 PRECISIONS = (None, "no", "bf16", "fp16")
 
@@ -21,69 +21,63 @@ WITHOUT_INFLUENCE = (
 )  # fmt: skip
 
 
-def _setting(default: Any, help: str) -> Any:
-    if isinstance(default, (list, dict)):
-        return field(default_factory=default.copy, metadata={"help": help})
-    return field(default=default, metadata={"help": help})
-
-
 @dataclass
 class Recipe:
     """A training. What is left out is as SAMA-AVS was published: AdamW at 2e-4, cosine, 80 epochs, batches of two."""
 
-    data: str = _setting("", "Training data: folder, manifest, Hub id, or scenes:1000.")
-    output: str = _setting("outputs/train", "Folder of the trained adapter, its checkpoints, log and curves.")
+    data: str = setting("", "Training data: folder, manifest, Hub id, or scenes:1000.")
+    output: str = setting("outputs/train", "Folder of the trained adapter, its checkpoints, log and curves.")
     # The model.
-    base: str | None = _setting(None, "Frozen SAM: Hub id, folder, segment-anything .pth, builtin:demo.")
-    init_from: str | None = _setting(None, "Adapter to go on from, folder or Hub id, instead of an untrained one.")
-    audio_encoder: str | None = _setting(None, "Local weights of the audio encoder, instead of the published ones.")
-    method: str | None = _setting(None, f"{', '.join(METHODS)}; sama where nothing else is said.")
-    image_size: int | None = _setting(None, "Side of the square input in pixels; the base's own by default.")
-    adapter: dict[str, Any] = _setting({}, "Further fields of SamAVConfig: prompt_tokens, adapter_layers, loss, ...")
+    base: str | None = setting(None, "Frozen SAM: Hub id, folder, segment-anything .pth, builtin:demo.")
+    init_from: str | None = setting(None, "Adapter to go on from, folder or Hub id, instead of an untrained one.")
+    audio_encoder: str | None = setting(None, "Local weights of the audio encoder, instead of the published ones.")
+    method: str | None = setting(None, f"{', '.join(METHODS)}; sama where nothing else is said.")
+    image_size: int | None = setting(None, "Side of the square input in pixels; the base's own by default.")
+    adapter: dict[str, Any] = setting({}, "Further fields of SamAVConfig: prompt_tokens, adapter_layers, loss, ...")
     # The data.
-    split: str = _setting("train", "Part of the data to train on.")
-    layout: str | None = _setting(None, "Layout of the data, where it is not recognised.")
-    options: dict[str, Any] = _setting({}, "Options of the data's reader: fps, subsets, the fields of SceneSettings.")
-    validation: str | None = _setting("val", "Part of the data to validate on; null: none.")
-    validation_options: dict[str, Any] = _setting({}, "Options of the reader that differ for validation and test.")
-    test: str | None = _setting(None, "Part of the data whose scores go into the card when training has ended.")
-    fraction: float = _setting(1.0, "Share of the training clips: a fixed subset by seed; smaller ones lie in larger.")
-    categories: list[str] = _setting([], "Train on these categories only.")
-    exclude_categories: list[str] = _setting([], "Leave these categories out of training.")
-    frames_per_clip: int = _setting(1, "Annotated frames drawn from a clip each time it comes up, at most.")
-    skip_bad: bool = _setting(False, "Leave out clips that cannot be used, and list them, instead of stopping.")
-    streaming: bool = _setting(False, "Read sharded data row by row, for sets larger than the disk.")
-    shuffle_buffer: int = _setting(1000, "Clips that are shuffled among each other when streaming.")
-    augmentation: dict[str, float] = _setting({}, "flip, colour, spec_mask, noise_snr; none by default, as published.")
-    cache: str | None = _setting(None, "Keep what the frozen networks give: memory, or a folder.")
-    workers: int = _setting(2, "Processes that decode clips, for each training process.")
+    split: str = setting("train", "Part of the data to train on.")
+    layout: str | None = setting(None, "Layout of the data, where it is not recognised.")
+    options: dict[str, Any] = setting({}, "Options of the data's reader: fps, subsets, the fields of SceneSettings.")
+    validation: str | None = setting("val", "Part of the data to validate on; null: none.")
+    validation_options: dict[str, Any] = setting({}, "Options of the reader that differ for validation and test.")
+    test: str | None = setting(None, "Part of the data whose scores go into the card when training has ended.")
+    fraction: float = setting(1.0, "Share of the training clips: a fixed subset by seed; smaller ones lie in larger.")
+    categories: list[str] = setting([], "Train on these categories only.")
+    exclude_categories: list[str] = setting([], "Leave these categories out of training.")
+    frames_per_clip: int = setting(1, "Annotated frames drawn from a clip each time it comes up, at most.")
+    skip_bad: bool = setting(False, "Leave out clips that cannot be used, and list them, instead of stopping.")
+    streaming: bool = setting(False, "Read sharded data row by row, for sets larger than the disk.")
+    shuffle_buffer: int = setting(1000, "Clips that are shuffled among each other when streaming.")
+    augmentation: dict[str, float] = setting({}, "flip, colour, spec_mask, noise_snr; none by default, as published.")
+    cache: str | None = setting(None, "Keep what the frozen networks give: memory, or a folder.")
+    workers: int = setting(2, "Processes that decode clips, for each training process.")
     # The optimisation.
-    epochs: int = _setting(80, "Times that the data is gone through.")
-    max_steps: int | None = _setting(None, "End after so many steps, whatever the epochs say.")
-    batch_size: int = _setting(2, "Clips that one process takes at a time.")
-    accumulation: int = _setting(1, "Batches that one step of the optimizer is made of.")
-    learning_rate: float = _setting(2e-4, "Highest learning rate.")
-    final_learning_rate: float = _setting(1e-7, "Learning rate at the end of the cosine.")
-    warmup_steps: int = _setting(0, "Steps in which the learning rate climbs to its highest.")
-    weight_decay: float = _setting(0.01, "AdamW's weight decay.")
-    max_grad_norm: float | None = _setting(None, "Gradients longer than this are shortened to it.")
-    precision: str | None = _setting(None, "no (float32), bf16 or fp16 (CUDA only); as `accelerate launch` says.")
-    dtype: str = _setting("auto", "Of the frozen image encoder: auto, float32, bfloat16, float16.")
-    device: str | None = _setting(None, "cpu trains there though there is a GPU.")
-    activation_checkpointing: bool = _setting(False, "Run encoder layers again in the backward pass, to save memory.")
-    compile: bool = _setting(False, "Compile the model with torch.compile.")
-    seed: int = _setting(0, "Of the adapter's first weights, the order of the data and all that is drawn at random.")
+    epochs: int = setting(80, "Times that the data is gone through.")
+    max_steps: int | None = setting(None, "End after so many steps, whatever the epochs say.")
+    batch_size: int = setting(2, "Clips that one process takes at a time.")
+    accumulation: int = setting(1, "Batches that one step of the optimizer is made of.")
+    learning_rate: float = setting(2e-4, "Highest learning rate.")
+    final_learning_rate: float = setting(1e-7, "Learning rate at the end of the cosine.")
+    warmup_steps: int = setting(0, "Steps in which the learning rate climbs to its highest.")
+    weight_decay: float = setting(0.01, "AdamW's weight decay.")
+    max_grad_norm: float | None = setting(None, "Gradients longer than this are shortened to it.")
+    precision: str | None = setting(None, "no (float32), bf16 or fp16 (CUDA only); as `accelerate launch` says.")
+    dtype: str = setting("auto", "Of the frozen image encoder: auto, float32, bfloat16, float16.")
+    device: str | None = setting(None, "cpu trains there though there is a GPU.")
+    activation_checkpointing: bool = setting(False, "Run encoder layers again in the backward pass, to save memory.")
+    compile: bool = setting(False, "Compile the model with torch.compile.")
+    seed: int = setting(0, "Of the adapter's first weights, the order of the data and all that is drawn at random.")
     # What is kept and looked at.
-    protocol: str = _setting("avsbench", "How scores are made.")
-    eval_every: int | None = _setting(None, "Steps between validations; once an epoch by default.")
-    save_every: int | None = _setting(None, "Steps between checkpoints; once an epoch by default.")
-    keep: int = _setting(2, "Checkpoints that are kept.")
-    patience: int | None = _setting(None, "End after so many validations without a better one.")
-    calibrate: bool = _setting(False, "Choose the threshold on the validation part when training has ended.")
-    trackers: list[str] = _setting([], "tensorboard, wandb, ...: Accelerate's names.")
-    card: dict[str, Any] = _setting({}, "Facts for the adapter's card: license, training_data, ...")
-    push_to_hub: str | None = _setting(None, "Repository to publish the adapter to when training has ended.")
-    private: bool | None = _setting(None, "Whether that repository is private.")
+    protocol: str = setting("avsbench", "How scores are made.")
+    eval_every: int | None = setting(None, "Steps between validations; once an epoch by default.")
+    save_every: int | None = setting(None, "Steps between checkpoints; once an epoch by default.")
+    keep: int = setting(2, "Checkpoints that are kept.")
+    patience: int | None = setting(None, "End after so many validations without a better one.")
+    calibrate: bool = setting(False, "Choose the threshold on the validation part when training has ended.")
+    trackers: list[str] = setting([], "tensorboard, wandb, ...: Accelerate's names.")
+    card: dict[str, Any] = setting({}, "Facts for the adapter's card: license, training_data, ...")
+    push_to_hub: str | None = setting(None, "Repository to publish the adapter to when training has ended.")
+    private: bool | None = setting(None, "Whether that repository is private.")
 
     def __post_init__(self) -> None:
         for name, hint in typing.get_type_hints(type(self)).items():
