@@ -80,7 +80,9 @@ class SamAVProcessor:
                 end for "causal".
             masks: (H, W) for each picture, positive on what sounds, or None (or -1 all over) for a picture without
                 annotation; they come back as `mask_labels` (B, S, S).
-            input_points, input_labels, input_boxes: (B, N, 2), (B, N), (B, 4) in pixels of the pictures.
+            input_points: (B, N, 2) clicks, x and y in pixels of the pictures.
+            input_labels: (B, N), 1 for a click on the object, 0 for one beside it; all 1 when left out.
+            input_boxes: (B, 4), left, top, right, bottom in pixels of the pictures.
             return_tensors: "pt", or "np".
 
         Returns:
