@@ -7,10 +7,13 @@ INSTALLED := $(VENV)/.installed
 # The oldest release of each dependency that sam-av supports; see the bounds in pyproject.toml.
 OLDEST := "torch==2.11.*" "torchaudio==2.11.*" "transformers==5.17.*" "accelerate==1.15.*" "huggingface_hub==1.33.*" "peft==0.19.*"
 
-.PHONY: demo test test-slow test-oldest lint clean
+.PHONY: demo docs test test-slow test-oldest lint clean
 
 demo: $(INSTALLED)
 	$(BIN)/sam-av demo
+
+docs: $(INSTALLED)
+	$(BIN)/mkdocs build --strict
 
 test: lint
 	$(BIN)/python -m pytest -m "not slow"
@@ -34,4 +37,4 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf .venv .venv-oldest .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-oldest site .mypy_cache .ruff_cache .pytest_cache
