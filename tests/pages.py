@@ -60,9 +60,7 @@ def blocks_of(text: str) -> list[Block]:
             start, language = number, fence[1]
         elif start is not None and line == "```":
             mark = _NOT_RUN.fullmatch(lines[start - 1]) if start else None
-            blocks.append(
-                Block(language, "\n".join(lines[start + 1 : number]), start + 1, mark[1] if mark else None)
-            )
+            blocks.append(Block(language, "\n".join(lines[start + 1 : number]), start + 1, mark[1] if mark else None))
             start = None
     return blocks
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -11,9 +12,10 @@ import pytest
 import yaml
 
 import sam_av
-from sam_av import audio, data, metrics, train
+from sam_av import audio, data, metrics, sam, train
 
 ROOT = Path(__file__).parent.parent
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 class Loads(HTMLParser):
@@ -71,13 +73,22 @@ def test_no_page_loads_anything_from_elsewhere(site):
 
 @pytest.mark.slow
 def test_its_search_finds_methods_and_errors(site):
-    index = (site / "search" / "search_index.js").read_text(encoding="utf-8")  # a script, so that it loads from a folder
+    index = (site / "search" / "search_index.js").read_text(encoding="utf-8")  # a script, which loads from a folder
     for words in ("push_to_hub", "cannot be loaded beside torch", "prompt_tokens"):
         assert words in index, words
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", [sam_av, audio, data, metrics, train], ids=lambda module: module.__name__)
+@pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here")
+def test_its_search_answers_in_a_page_that_was_opened_from_a_folder(site):
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000", "--dump-dom"]
+    address = f"{(site / 'index.html').as_uri()}?q=prompt_tokens"
+    page = subprocess.run([BROWSER, *options, address], capture_output=True, text=True, check=True, timeout=120).stdout
+    assert re.search(r"\d+ matching documents", page)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", [sam_av, audio, data, metrics, sam, train], ids=lambda module: module.__name__)
 def test_every_public_name_has_its_place_in_the_api(site, module):
     pages = "\n".join(page.read_text(encoding="utf-8") for page in (site / "api").glob("*.html"))
     constants = {"PROTOCOLS"}
@@ -89,6 +100,7 @@ def test_every_public_name_has_its_place_in_the_api(site, module):
 def test_the_fields_of_a_recipe_have_their_help(site):
     page = (site / "api" / "training.html").read_text(encoding="utf-8")
     assert "Highest learning rate." in page and 'id="sam_av.recipe.Recipe.max_grad_norm"' in page
+    assert "setting(" not in re.sub(r"<[^>]+>", "", page)  # a field shows its default, not what makes it
 
 
 def test_every_page_is_in_the_navigation():

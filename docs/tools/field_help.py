@@ -20,9 +20,10 @@ class FieldHelp(griffe.Extension):
         if not made_so:
             return
         owner = getattr(importlib.import_module(cls.module.path), cls.name)
+        parameters = cls.members["__init__"].parameters  # made by griffe, of the same fields
         for field in dataclasses.fields(owner):
             if (member := made_so.get(field.name)) is not None:
-                member.value = member.value.arguments[0]
+                member.value = parameters[field.name].default = member.value.arguments[0]
                 member.docstring = griffe.Docstring(field.metadata["help"], parent=member)
 
 

@@ -17,13 +17,21 @@ from .base import BatchMetric, Row, check_not_nan, f_score
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a number is made. Numbers of different protocols do not belong in one table."""
+    """How a number is made. Numbers of different protocols do not belong in one table.
+
+    Attributes:
+        name: what tables call it.
+        sigmoid_for_f: whether MF's thresholds meet sigmoid(logits), or raw logits. IoU always takes the sigmoid.
+        size: the side in pixels at which logits and masks are compared; None: as the masks are given.
+        videos_per_batch: the batch over which MF averages its curves; without influence where pooled.
+        pooled: one score from the counts of the whole set, instead of the mean of the batches' scores.
+    """
 
     name: str
-    sigmoid_for_f: bool  # what meets MF's thresholds: sigmoid(logits), or raw logits. IoU always takes the sigmoid
-    size: int | None  # the side in pixels at which logits and masks are compared; None: as the masks are given
-    videos_per_batch: int  # the batch over which MF averages its curves; without influence where pooled
-    pooled: bool  # False: the mean of the batches' scores. True: one score from the counts of the whole set
+    sigmoid_for_f: bool
+    size: int | None
+    videos_per_batch: int
+    pooled: bool
 
 
 PROTOCOLS = {

@@ -9,7 +9,17 @@ from .base import BatchMetric, Row, check_not_nan, f_score
 
 
 class AVSSScores(TypedDict):
-    """What `AVSS.compute` returns."""
+    """What `AVSS.compute` returns.
+
+    Attributes:
+        miou: mean over all classes, the background among them.
+        f_score: likewise.
+        miou_without_background: the mean without class 0.
+        miou_reference_nobg: the mean without the last class, which the benchmark's own evaluation calls "noBg".
+        frames: how many were counted.
+        batches: in how many updates.
+        per_class: a row {"class", "frames", "iou", "f_score"} for each class.
+    """
 
     miou: float
     f_score: float
