@@ -48,12 +48,12 @@ def test_the_blocks_of_a_page_run_one_after_the_other(tmp_path, stand_ins, page)
 
 
 @pytest.mark.parametrize("block", cases(lambda block: block.not_run))
-def test_what_is_not_run_says_why_and_can_be_read(block: Block):
+def test_what_is_not_run_says_why_and_can_be_read(block: Block, request):
     """Skipped once it is sure of that, so that the end of every test run lists these blocks with their reasons."""
     checker = [sys.executable, "-c", "import ast, sys; ast.parse(sys.stdin.read())"]
     checker = ["bash", "-n"] if block.language == "bash" else checker
     assert subprocess.run(checker, input=block.code, text=True).returncode == 0
-    pytest.skip(f"not run: {block.not_run}")
+    pytest.skip(f"{request.node.callspec.id} is not run: {block.not_run}")
 
 
 def test_only_few_blocks_are_not_run():

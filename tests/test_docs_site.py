@@ -57,8 +57,15 @@ def test_every_page_of_docs_is_on_it(site):
 
 @pytest.mark.slow
 def test_what_pages_link_to_beside_docs_is_on_it(site):
-    for name in ("examples/use.ipynb", "examples/recipes/s4.yaml", "benchmarks/results/demo.html", "MODEL_CARD.html"):
+    for name in ("examples/recipes/s4.yaml", "benchmarks/results/demo.html", "MODEL_CARD.html"):
         assert (site / name).is_file(), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["use", "fine_tune"])
+def test_a_notebook_is_a_page_with_its_pictures(site, name):
+    page = (site / "examples" / f"{name}.html").read_text(encoding="utf-8")
+    assert page.count('src="data:image/') >= 3 and "SamAV" in page and ".ipynb" not in page
 
 
 @pytest.mark.slow
