@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import GOLDEN, make_sam
+from films import save_film
 from local_hub import LocalHub, Repository
 from PIL import Image
 from scipy.io import wavfile
@@ -49,6 +50,7 @@ def workplace(tmp_path_factory):
     user = folder / "user"
     user.mkdir()
     Image.fromarray(np.zeros((360, 640, 3), np.uint8)).save(user / "street.png")
+    save_film(user / "street.mp4", 12, size=(360, 640))
     wavfile.write(user / "street.wav", 44_100, np.zeros(44_100 * 2, np.int16))
     shutil.copy(GOLDEN / "sama_tiny.pth", user / "model_epoch_best.pth")
     shutil.copy(GOLDEN / "segment_anything_tiny.pth", user / "sam_vit_b_01ec64.pth")
@@ -88,7 +90,7 @@ def test_commands(workplace):
     user, environment = workplace
     lines = [line for language, code in BLOCKS if language == "bash" for line in code.splitlines()]
     commands = [line for line in lines if line.startswith("sam-av ")]
-    assert len(commands) == 10
+    assert len(commands) == 11
     for command in commands:
         done = subprocess.run(
             command, shell=True, cwd=user, env=environment, capture_output=True, text=True, check=False
