@@ -6,13 +6,14 @@ from types import ModuleType
 
 from .. import __version__
 from ..environment import explain_torchaudio
-from . import check_data, convert, demo, evaluate, train
+from . import check_data, convert, demo, evaluate, synthesize, train
 
 # A verb's module has HELP, add_arguments(parser) and run(options), and imports nothing heavy before it runs.
 _VERBS: dict[str, ModuleType] = {
     "demo": demo,
     "train": train,
     "evaluate": evaluate,
+    "synthesize": synthesize,
     "check-data": check_data,
     "convert": convert,
 }
