@@ -36,7 +36,12 @@ def draw(count: int, *, seed: int = 0, size: int = SIZE, objects: tuple[int, int
 
 
 def write_coco(
-    root: Path, scenes: Sequence[Scene], *, names: dict[str, str] | None = None, first: int = 1, encoding: str = "polygon"
+    root: Path,
+    scenes: Sequence[Scene],
+    *,
+    names: dict[str, str] | None = None,
+    first: int = 1,
+    encoding: str = "polygon",
 ) -> Path:
     """images/ and instances.json as in COCO; outlines are polygons (boxes of the masks' rows), or run lengths."""
     names = names or {name: name for name in CATEGORIES}

@@ -233,11 +233,15 @@ class AVSSyntheticWriter(_Rows):
 class _ShardWriter(_Rows):
     """A file for each chunk, which holds all of its triplets."""
 
+    ending: str
+
     def write(self, chunk: Chunk) -> tuple[list[Row], list[tuple[str, str]]]:
         """See `Writer`; what is kept of a triplet is its name, for the rest lies in the shard."""
         rows, faults = super().write(chunk)
         if rows:
-            self.write_shard(chunk, rows)
+            # This form of name lets `datasets` find a part whatever it is called; "validate" it would not know.
+            name = f"data/{chunk.split}-{chunk.number:05d}-of-{chunk.count:05d}{self.ending}"
+            write_whole(self.root, {name: partial(self.write_shard, rows)})
         return [{"id": row["id"]} for row in rows], faults
 
     def make(self, triplet: Triplet) -> Row:
@@ -261,7 +265,7 @@ class _ShardWriter(_Rows):
             return suffix, Path(triplet.sounds[0][1]).read_bytes()
         return ".wav", encode_wav(mix_sounds(triplet, self.recipe.seconds))
 
-    def write_shard(self, chunk: Chunk, rows: list[Row]) -> None:
+    def write_shard(self, rows: list[Row], path: Path) -> None:
         """Writes the file of a chunk."""
         raise NotImplementedError
 
@@ -272,12 +276,10 @@ class _ShardWriter(_Rows):
 class WebDatasetWriter(_ShardWriter):
     """Tars in the form of WebDataset."""
 
-    def write_shard(self, chunk: Chunk, rows: list[Row]) -> None:
-        """Writes <split>-<number>.tar."""
-        write_whole(self.root, {f"{chunk.split}-{chunk.number:06d}.tar": partial(self._write_tar, rows)})
+    ending = ".tar"
 
-    @staticmethod
-    def _write_tar(rows: list[Row], path: Path) -> None:
+    def write_shard(self, rows: list[Row], path: Path) -> None:
+        """Writes the files of one triplet after those of the other."""
         with tarfile.open(path, "w") as tar:
             for row in rows:
                 facts = {"time": TIME, "category": row["category"], "origin": row["origin"]}
@@ -295,9 +297,10 @@ class WebDatasetWriter(_ShardWriter):
 class HubWriter(_ShardWriter):
     """Parquet files that `datasets` opens, here or from the Hub."""
 
-    def write_shard(self, chunk: Chunk, rows: list[Row]) -> None:
-        """Writes data/<split>-<number>-of-<count>.parquet."""
-        name = f"data/{chunk.split}-{chunk.number:05d}-of-{chunk.count:05d}.parquet"
+    ending = ".parquet"
+
+    def write_shard(self, rows: list[Row], path: Path) -> None:
+        """Writes a row for each triplet."""
         table = [
             {
                 "id": row["id"],
@@ -319,8 +322,8 @@ class HubWriter(_ShardWriter):
                 "time": datasets.Value("float64"), "category": text, "origin": text,
             }
         )  # fmt: skip
-        shard = datasets.Dataset.from_list(table, features=features).cast_column("audio", datasets.Audio())
-        write_whole(self.root, {name: shard.to_parquet})
+        shard = datasets.Dataset.from_list(table, features=features)
+        shard.cast_column("audio", datasets.Audio()).to_parquet(path)
 
 
 WRITERS: dict[str, type[ManifestWriter | AVSSyntheticWriter | WebDatasetWriter | HubWriter]] = {

@@ -3,15 +3,14 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from .categories import CategoryMap
 from .composition import Triplet, compose
 from .hearing import Heard, choose_sounds
-from .pictures import PictureSource
 from .recipe import SynthesisRecipe
 from .selection import select
-from .sounds import SoundSource
 from .sources import open_pictures, open_sounds
 from .tally import Tally
 
@@ -57,11 +56,19 @@ def make_plan(recipe: SynthesisRecipe) -> Plan:
     category_map = CategoryMap.load(recipe.category_map)
     wanted = _wanted(category_map, recipe)
     pictures, sounds = open_pictures(recipe.pictures), open_sounds(recipe.sounds)
-    plan = Plan([], unlinked={**_unlinked(pictures, category_map), **_unlinked_labels(sounds, category_map)})
+    names, labels = [source.names() for source in pictures], [source.labels() for source in sounds]
+    unlinked = {
+        f"{source.name} (pictures)": _unlinked(found, partial(category_map.of_picture, source.vocabulary))
+        for source, found in zip(pictures, names, strict=True)
+    } | {
+        f"{source.name} (sounds)": _unlinked(found, partial(category_map.of_sound, source.vocabulary))
+        for source, found in zip(sounds, labels, strict=True)
+    }
+    plan = Plan([], unlinked=unlinked)
     seen = {
         category.name
-        for source in pictures
-        for name in source.names()
+        for source, found in zip(pictures, names, strict=True)
+        for name in found
         if (category := category_map.of_picture(source.vocabulary, name)) is not None and wanted(category.name)
     }
     choice = Tally()
@@ -91,28 +98,9 @@ def _wanted(category_map: CategoryMap, recipe: SynthesisRecipe) -> Callable[[str
     return chosen.__contains__
 
 
-def _unlinked(sources: Sequence[PictureSource], category_map: CategoryMap) -> dict[str, dict[str, int]]:
-    """The names of things that belong to no category, the most frequent first."""
-    return {
-        f"{source.name} (pictures)": dict(
-            Counter(
-                {name: n for name, n in source.names().items() if not category_map.of_picture(source.vocabulary, name)}
-            ).most_common()
-        )
-        for source in sources
-    }
-
-
-def _unlinked_labels(sources: Sequence[SoundSource], category_map: CategoryMap) -> dict[str, dict[str, int]]:
-    """The labels of sounds that belong to no category, the most frequent first."""
-    return {
-        f"{source.name} (sounds)": dict(
-            Counter(
-                {name: n for name, n in source.labels().items() if not category_map.of_sound(source.vocabulary, name)}
-            ).most_common()
-        )
-        for source in sources
-    }
+def _unlinked(names: Counter[str], category_of: Callable[[str], object]) -> dict[str, int]:
+    """The names that belong to no category, the most frequent first."""
+    return {name: count for name, count in names.most_common() if category_of(name) is None}
 
 
 def _pool(heard: Heard, triplets: Sequence[Triplet]) -> dict[str, list[tuple[str, str]]]:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from .. import __version__
 from ..hub import write_whole
 from ..progress import Progress
+from .audit import FOLDER as AUDIT
 from .categories import CategoryMap
 from .composition import Triplet
 from .output import WRITERS, Chunk, Row
@@ -112,7 +113,7 @@ def _finished(root: Path, identity: dict[str, Any]) -> SynthesisReport | None:
 
 
 def _refuse_strangers(root: Path) -> None:
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+    if root.exists() and (not root.is_dir() or {path.name for path in root.iterdir()} - {AUDIT}):
         raise FileExistsError(f"'{root}' is not empty: a data set is written into a folder of its own.")
 
 
