@@ -157,7 +157,7 @@ class _SoundDesk:
         noisy = draft.rng.random() < self._recipe.noise
         noise_snr = self._decibels(draft.rng, self._recipe.noise_snr) if noisy else None
         picture = draft.picture
-        origin = {
+        origin: dict[str, Any] = {
             "rule": RULE_TEXTS[draft.rule],
             "sounding": [] if draft.rule == SILENT else draft.categories,
             "picture": _facts(picture.id, picture.source, picture.license),
@@ -195,7 +195,7 @@ class _SoundDesk:
 
     @staticmethod
     def _decibels(rng: np.random.Generator, bounds: list[float]) -> float:
-        return round(float(rng.uniform(*bounds)), 1)
+        return round(float(rng.uniform(bounds[0], bounds[1])), 1)
 
 
 def _name(draft: _Draft) -> str:

@@ -17,6 +17,10 @@ BOXES = ("ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax", "IsTruncated", 
 IMAGES = ("ImageID", "License", "Rotation")
 
 
+Box = tuple[float, float, float, float]
+"""Left, right, top and bottom, in 0..1."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Row:
     """A row of the table of masks."""
@@ -24,7 +28,7 @@ class _Row:
     mask: str
     image: str
     label: str
-    box: tuple[float, float, float, float]
+    box: Box
 
 
 class OpenImagesPictures:
@@ -122,7 +126,7 @@ class OpenImagesPictures:
         records = _records(self._facts, IMAGES, "pictures")
         return {image: (license, rotation) for image, license, rotation in records if image in wanted}
 
-    def _read_flags(self, rows: list[_Row]) -> dict[tuple[str, str, tuple[float, ...]], tuple[bool, bool]]:
+    def _read_flags(self, rows: list[_Row]) -> dict[tuple[str, str, Box], tuple[bool, bool]]:
         """Which things are truncated, and which are groups, where there is a table of boxes."""
         wanted = {(row.image, row.label, row.box) for row in rows}
         flags = {}
@@ -160,8 +164,8 @@ def _paths(names: str | list[str] | None) -> list[Path]:
     return paths
 
 
-def _box(numbers: list[str]) -> tuple[float, float, float, float]:
-    """A box, left, right, top and bottom in 0..1; tables write the same one with more and with fewer digits."""
+def _box(numbers: list[str]) -> Box:
+    """A box from its numbers; tables write the same one with more and with fewer digits."""
     left, right, top, bottom = (round(float(number), 4) for number in numbers)
     return left, right, top, bottom
 

@@ -73,14 +73,13 @@ def make_plan(recipe: SynthesisRecipe) -> Plan:
     }
     choice = Tally()
     heard = choose_sounds(sounds, category_map, seen.__contains__, recipe, choice)
-    for category in sorted(seen - heard.keys()):
-        choice.add("category that is seen but not heard", category)
+    choice.add("category that is seen but not heard", *sorted(seen - heard.keys()))
     selection = select(pictures, category_map, sorted(heard), recipe, choice)
     plan.triplets = compose(selection, heard, category_map, recipe, choice)
     if recipe.layout == "avs-synthetic":
         plan.pool = _pool(heard, plan.triplets)
-    for source in (*pictures, *sounds):
-        plan.left_out.merge(source.tally, f"{source.name}: ")
+    for name, tally in [(one.name, one.tally) for one in pictures] + [(one.name, one.tally) for one in sounds]:
+        plan.left_out.merge(tally, f"{name}: ")
     plan.left_out.merge(choice)
     if not plan.triplets:
         raise EmptyJoin(_explain_emptiness(plan, category_map, len(seen)))

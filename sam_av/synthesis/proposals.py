@@ -54,7 +54,7 @@ _SYNONYMS = {
 }
 _SAME = {other: plain for plain, others in _SYNONYMS.items() for other in others}
 
-_NEAR = 0.92  # likeness of two spellings of one word, as of eletric and electric
+_NEAR = 0.92  # likeness of two spellings of one name
 
 
 Pair = tuple[str, str]
@@ -119,7 +119,8 @@ def find_candidates(names: Iterable[Pair], labels: Iterable[Pair]) -> dict[str, 
     candidates: dict[str, tuple[list[Pair], list[Pair]]] = {}
     for vocabulary, label in labels:
         # The longest name that the label holds: "fire engine" before "engine".
-        found = max((thing for thing in things if _speaks_of(label, thing)), key=len, default=None)
+        stretches = _stretches(label)
+        found = max((thing for thing in things if _is_among(thing, stretches)), key=len, default=None)
         if found is not None:
             candidates.setdefault(found, (things[found], []))[1].append((vocabulary, label))
     return dict(sorted(candidates.items()))
@@ -138,25 +139,21 @@ def _singular(word: str) -> str:
     return word[:-1] if word.endswith("s") and not word.endswith(("ss", "us")) and len(word) > 3 else word
 
 
-def _speaks_of(label: str, thing: str) -> bool:
-    """Whether the words of a thing stand in a label one after the other, by synonym or almost as spelt."""
+def _stretches(label: str) -> set[str]:
+    """One to three words of a label that follow each other, without those that say what is done; plainest names."""
     words = [_singular(word) for word in re.findall(r"[a-z]+", normal(label)) if word not in _OTHER_WORDS]
-    wanted = thing.split()
-    for start in range(len(words)):
-        for end in range(start + 1, min(start + 3, len(words)) + 1):
-            if _SAME.get(" ".join(words[start:end]), " ".join(words[start:end])) == thing:
-                return True
-        stretch = words[start : start + len(wanted)]
-        if len(stretch) == len(wanted) and all(map(_spelt_alike, stretch, map(_singular, wanted))):
-            return True
-    return False
+    stretches = {" ".join(words[k : k + count]) for count in (1, 2, 3) for k in range(len(words) - count + 1)}
+    return {_SAME.get(stretch, stretch) for stretch in stretches}
 
 
-def _spelt_alike(word: str, other: str) -> bool:
-    """Whether two words are the same, or one of them misspelt beyond its first two letters."""
-    if word == other or word[:2] != other[:2]:
-        return word == other
-    return difflib.SequenceMatcher(None, word, other).ratio() >= _NEAR
+def _is_among(thing: str, stretches: set[str]) -> bool:
+    """Whether a name is one of the stretches, as it is or misspelt beyond its first two letters."""
+    return thing in stretches or any(
+        stretch[:2] == thing[:2]
+        and abs(len(stretch) - len(thing)) <= 2
+        and difflib.SequenceMatcher(None, stretch, thing).ratio() >= _NEAR
+        for stretch in stretches
+    )
 
 
 def _text(candidates: dict[str, tuple[list[Pair], list[Pair]]], left: dict[str, list[str]]) -> str:

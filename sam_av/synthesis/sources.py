@@ -53,9 +53,9 @@ def _call(entry: Any, kinds: Mapping[str, Callable[..., Source]], where: str) ->
     if not isinstance(entry, dict):
         raise ValueError(f"{where} holds sets, each with a `kind`, or paths of folders; not {entry!r}.")
     settings = {name: value for name, value in entry.items() if name != "kind"}
-    kind = entry.get("kind")
+    kind = str(entry.get("kind"))
     if kind not in kinds:
-        raise ValueError(f"{where} has a set of the kind {kind!r}: choose one of {', '.join(kinds)}.")
+        raise ValueError(f"{where} has a set of the kind '{kind}': choose one of {', '.join(kinds)}.")
     known = inspect.signature(kinds[kind]).parameters
     for name in settings:
         if name not in known:
