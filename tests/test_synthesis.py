@@ -411,6 +411,14 @@ def test_damaged_files_are_left_out_and_counted(sources, tmp_path):
     assert len(open_dataset(tmp_path / "set", "train")) == report.made["train"]
 
 
+@pytest.mark.parametrize("name", ["published", "composed"])
+def test_the_recipes_that_users_copy_lack_nothing_but_the_data(name):
+    path = Path(__file__).parent.parent / f"examples/recipes/synthesize-{name}.yaml"
+    recipe = SynthesisRecipe.load(path, {})
+    with pytest.raises(FileNotFoundError, match="/data/"):
+        synthesize(recipe)
+
+
 def test_the_published_recipe_is_the_default():
     recipe = SynthesisRecipe(pictures=["a"], sounds=["b"])
     assert recipe.splits == {"train": 52_609, "validate": 5_000, "test": 5_000}
