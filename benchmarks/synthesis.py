@@ -58,9 +58,9 @@ NOTES = """\
 
 {triplets:,} synthetic triplets: masks of {pictures:,} drawn pictures, {sounds} sounds of each of {classes} classes
 drawn from another seed, joined by category alone. Real clips: {real:,} drawn scenes of three frames, in which one or
-two of three to five objects sound. {steps:,} steps of nine frames on the triplets, {finetuning:,} steps on real clips, both
-at the recipe of the demo's first half. Scored on {scenes} unseen scenes with one source and as many with two, as in
-demo.md; what was trained first on triplets has seen more steps in all. The lower rows hear nothing."""
+two of three to five objects sound. {steps:,} steps of nine frames on the triplets, {finetuning:,} steps on real clips,
+both at the recipe of the demo's first half. Scored on {scenes} unseen scenes with one source and as many with two, as
+in demo.md; what was trained first on triplets has seen more steps in all. The lower rows hear nothing."""
 
 
 def make_triplets(folder: Path, pictures: int, sounds: int) -> Path:

@@ -107,11 +107,16 @@ class SoundFolders:
 
     def clips(self, wanted: Callable[[str], bool]) -> list[SoundClip]:
         """See `SoundSource`."""
-        return [
-            SoundClip(file_id(self.name, folder, path.stem), path, (folder,), path.stem, self.name, self.license)
-            for folder in filter(wanted, self._files)
-            for path in self._files[folder]
-        ]
+        clips: dict[str, SoundClip] = {}
+        for folder in filter(wanted, self._files):
+            for path in self._files[folder]:
+                name = file_id(self.name, folder, path.stem)
+                if name in clips:
+                    self.tally.add("two sounds of a name", f"{folder}/{path.name}")
+                else:
+                    recording = f"{folder}/{path.stem}"
+                    clips[name] = SoundClip(name, path, (folder,), recording, self.name, self.license)
+        return list(clips.values())
 
 
 def _files(disk: Disk, folder: str, endings: tuple[str, ...]) -> list[Path]:

@@ -27,6 +27,9 @@ from .render import Unusable, check_picture, draw_mask, mix_sounds, read_stretch
 TIME = avs_synthetic.TIME
 """Seconds at which a picture stands in its sound, as in AVS-Synthetic: it hears the second example."""
 
+DRAFT = ".draft-"
+"""What the names of files begin with until they are whole."""
+
 Row = dict[str, Any]
 
 
@@ -68,7 +71,7 @@ class _Files:
         """Links to a file, or copies it; its path in the data set."""
         target = self.root / name
         if not target.exists():
-            draft = target.with_name(f".{os.getpid()}-{target.name}")
+            draft = target.with_name(f"{DRAFT}{os.getpid()}-{target.name}")
             target.parent.mkdir(parents=True, exist_ok=True)
             if self.recipe.files == "link":
                 draft.symlink_to(Path(source).absolute())
@@ -106,7 +109,7 @@ class _Files:
     def _write(self, name: str, content: bytes) -> None:
         target = self.root / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        draft = target.with_name(f".{os.getpid()}-{target.name}")
+        draft = target.with_name(f"{DRAFT}{os.getpid()}-{target.name}")
         draft.write_bytes(content)
         draft.replace(target)
 

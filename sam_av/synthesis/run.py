@@ -17,7 +17,7 @@ from ..progress import Progress
 from .audit import FOLDER as AUDIT
 from .categories import CategoryMap
 from .composition import Triplet
-from .output import WRITERS, Chunk, Row
+from .output import DRAFT, WRITERS, Chunk, Row
 from .plan import EmptyJoin, Plan, make_plan
 from .recipe import SynthesisRecipe
 from .tally import Tally
@@ -73,6 +73,7 @@ def synthesize(recipe: SynthesisRecipe) -> SynthesisReport:
         _refuse_strangers(root)
     progress.begin(identity, lambda: make_plan(recipe).to_dict())
     plan = Plan.from_dict(progress.plan())
+    _sweep(root)
     chunks = _chunks(plan, recipe)
     _write(chunks, root, recipe, progress)
     rows, kept = _gather(chunks, progress, plan)
@@ -117,6 +118,16 @@ def _refuse_strangers(root: Path) -> None:
         raise FileExistsError(f"'{root}' is not empty: a data set is written into a folder of its own.")
 
 
+def _sweep(root: Path) -> None:
+    """Takes away what a run that was killed left half written."""
+    for folder in [root, *(path for path in root.iterdir() if path.is_dir())]:
+        for draft in (*folder.glob(f"{DRAFT}*"), *folder.glob(".writing-*")):
+            if draft.is_dir():
+                rmtree(draft)
+            else:
+                draft.unlink()
+
+
 def _chunks(plan: Plan, recipe: SynthesisRecipe) -> list[Chunk]:
     """The triplets of each part, and the sounds that training draws from, some hundreds at a time."""
     size = recipe.shard_size
@@ -156,7 +167,7 @@ def _write(chunks: Sequence[Chunk], root: Path, recipe: SynthesisRecipe, progres
     )
     sizes = [len(chunk.triplets) + len(chunk.sounds) for chunk in chunks]
     done = sum(sizes) - sum(sizes[number] for number in numbers)
-    with tqdm(desc=f"Writing {root.name}", unit="triplet", total=sum(sizes), initial=done) as bar:
+    with tqdm(desc=f"Writing {root.name}", unit="file", total=sum(sizes), initial=done) as bar:
         for number, result in zip(numbers, results, strict=True):
             progress.finish(number, result)
             bar.update(sizes[number])
