@@ -6,7 +6,7 @@ from types import ModuleType
 
 from .. import __version__
 from ..environment import explain_torchaudio
-from . import check_data, convert, demo, evaluate, train
+from . import check_data, convert, demo, evaluate, info, push, train
 
 # A verb's module has HELP, add_arguments(parser) and run(options), and imports nothing heavy before it runs.
 _VERBS: dict[str, ModuleType] = {
@@ -15,6 +15,8 @@ _VERBS: dict[str, ModuleType] = {
     "evaluate": evaluate,
     "check-data": check_data,
     "convert": convert,
+    "push": push,
+    "info": info,
 }
 
 
