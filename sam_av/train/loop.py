@@ -26,13 +26,14 @@ from ..predictors import ModelPredictor
 from ..recipe import Recipe
 from ..samples import ClipSamples, Sample, SampleMaker
 from ..scoring import scoring_for
+from ..stopping import StopRequest
 from ..storage import refuse_foreign_config
 from .checkpoints import Checkpoints
 from .failures import NotFinite, explain_memory
 from .feed import ClipFeed, Feed, Position, StreamFeed
 from .log import CURVES_NAME, TrainingLog, draw_curves
 from .setup import TrainingData, build_model, make_accelerator, open_data, write_card
-from .stopping import StopRequest, TrainingStopped
+from .stopping import TrainingStopped
 from .validation import validate
 
 RECIPE_NAME, RESULTS_NAME, BEST_NAME, CHECKPOINTS_NAME = "recipe.yaml", "results.json", "best", "checkpoints"
