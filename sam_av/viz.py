@@ -1,6 +1,7 @@
 """Drawing: masks laid over frames, grids of pictures with captions, sounds as bars. Arrays and Pillow, nothing else."""
 
 import colorsys
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,10 @@ FAINT_INK = (116, 120, 136)
 _GREY = 70
 _GAP, _MARGIN, _HEAD, _LINE = 8, 24, 122, 17  # pixels of a sheet
 _BAR, _BAR_GAP = 4, 3  # pixels of a drawn sound
+_NARROWEST = 12  # pixels of an example of 0.96 s that is still shown in a spectrogram
+_FAINT_LINE = (150, 146, 170)
 _GOLDEN_RATIO = 0.618034
+_HEAT = ((14, 10, 38), (86, 24, 112), (188, 52, 88), (246, 128, 48), (253, 240, 186))  # from quiet to loud
 _FIRST_HUE = 0.96  # the red that a binary mask is drawn in
 
 
@@ -115,6 +119,36 @@ def grid(
         for k, row in enumerate(rows):
             _draw_row(sheet, draw, row, (left, _HEAD + k * row_height), cell)
     return sheet
+
+
+def swap_strip(
+    frame: np.ndarray, masks: Mapping[str, np.ndarray], title: str, subtitle: str, name: str, *, dim: float = 0.5
+) -> Image.Image:
+    """One picture (H, W, 3) and beside it what becomes of its mask (H, W) with one sound and another.
+
+    `masks` are by their captions, each in a colour of its own; `name` stands above the picture.
+    """
+    drawn = [overlay(frame, mask * np.uint8(number), dim=dim) for number, mask in enumerate(masks.values(), start=1)]
+    return grid(title, subtitle, {name: [PictureRow([frame, *drawn])]}, ["the picture", *masks], side=320)
+
+
+def spectrogram(
+    log_mels: np.ndarray, size: tuple[int, int], *, seconds: float | None = None, example: float = 0.96
+) -> Image.Image:
+    """The spectrogram of log-mel frames (T, bands), low tones below, as a picture of a size (width, height).
+
+    With `seconds`, how long it lasts, lines show where the examples begin that frames hear under the rule "example".
+    """
+    low, high = (np.nanmin(log_mels), np.nanmax(log_mels)) if np.isfinite(log_mels).any() else (0.0, 1.0)
+    level = np.nan_to_num((log_mels.T[::-1] - low) / max(high - low, 1e-6))
+    colours = [np.interp(level, np.linspace(0, 1, len(_HEAT)), channel) for channel in np.transpose(_HEAT)]
+    image = Image.fromarray(np.stack(colours, axis=-1).astype(np.uint8)).resize(size, Image.Resampling.BILINEAR)
+    if seconds is not None and size[0] / seconds * example >= _NARROWEST:
+        draw = ImageDraw.Draw(image)
+        for k in range(1, math.ceil(seconds / example)):
+            x = round(k * example / seconds * size[0])
+            draw.line((x, 0, x, size[1]), fill=_FAINT_LINE)
+    return image
 
 
 def draw_sound(

@@ -6,11 +6,12 @@ from types import ModuleType
 
 from .. import __version__
 from ..environment import explain_torchaudio
-from . import app, check_data, convert, demo, evaluate, info, push, train
+from . import app, check_data, convert, demo, evaluate, info, push, segment, train
 
 # A verb's module has HELP, add_arguments(parser) and run(options), and imports nothing heavy before it runs.
 _VERBS: dict[str, ModuleType] = {
     "demo": demo,
+    "segment": segment,
     "train": train,
     "evaluate": evaluate,
     "check-data": check_data,

@@ -75,7 +75,7 @@ class VideoReader:
             raise ValueError(f"No picture can be decoded from '{path}': it is empty or cut off. Get it again.")
         self._size: tuple[int, int] = (self._next.width, self._next.height)
         aspect = stream.sample_aspect_ratio or Fraction(1)
-        self.pixel_aspect = 1 / aspect if self._quarter_turns(self._next) % 2 else aspect
+        self.pixel_aspect: Fraction = 1 / aspect if self._quarter_turns(self._next) % 2 else aspect
 
     def __enter__(self) -> Self:
         return self
