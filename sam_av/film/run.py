@@ -217,7 +217,10 @@ def _begin(output: Path, record: dict[str, Any], resume: bool, overwrite: bool) 
                 "Make it anew (--overwrite), or choose another folder."
             )
         kept = keep_rows(output / ROWS)
-    _write_record(output, {**record, "finished": False})
+    try:
+        _write_record(output, {**record, "finished": False})
+    except OSError as error:
+        raise PermissionError(f"'{output}' cannot be written to ({error.strerror}): choose another folder.") from error
     return kept
 
 
