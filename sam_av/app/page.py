@@ -1,5 +1,6 @@
 """The page: what stands where, and what happens when a visitor touches it."""
 
+import re
 import secrets
 import time
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,8 @@ _NOTHING = "nothing in the picture is taken to make the sound."
 _RATES = (1.0, 2.0, 5.0, 10.0, 25.0)
 _KEPT = 3600  # seconds for which a visitor's files are kept after the last use
 _GLANCE = 0.4  # seconds between the pictures that are shown while the model runs
+
+_PATH = re.compile(r"'(?:[A-Za-z]:)?[/\\][^']*[/\\]([^'/\\]*)'")  # as errors quote one
 
 _Updates = list[Any]  # new values, or components with new properties, in the order of an event's outputs
 
@@ -142,7 +145,7 @@ class Page:
             "concurrency_id": "files",
             "concurrency_limit": 2,
             "api_visibility": "private",
-            "show_progress_on": files[0],
+            "show_progress": "hidden",
         }
         found = find.click(
             self.find,
@@ -182,8 +185,8 @@ class Page:
     ) -> Iterator[_Updates]:
         """Runs the model and shows frames meanwhile; what it found takes the place of the visitor's earlier run."""
         given = video if kind == "video" else picture
-        unchanged = [gr.skip()] * 5
-        with _told(given, sound):
+        unchanged = [gr.skip()] * 6
+        with _told():
             if given is None:
                 raise ValueError(f"There is no {kind} yet: upload one, record one, or try an example.")
             if kind == "picture" and sound is None:
@@ -198,14 +201,13 @@ class Page:
                     glance = now
                     yield [gr.skip(), _glance(frame), _progress(frame, seconds, now - begin), *unchanged]
         _forget(before)
-        scores = [run.measure(number, run.threshold)[1] for number in range(len(run.times))]
-        moment = run.times[scores.index(max(scores))]
-        last = run.times[-1]
+        moment, last = run.surest(), run.times[-1]
         yield [
             run,
             *self.draw(run, moment, run.threshold),
             gr.Slider(0, last or 1, moment, step=round(1 / rate, 2), visible=last > 0),
             gr.Slider(value=run.threshold, visible=True),
+            gr.Image(None, visible=run.is_video),
             gr.Video(None, visible=run.is_video),
             gr.DownloadButton(visible=False),
             gr.DownloadButton(visible=False),
@@ -215,23 +217,31 @@ class Page:
         """A frame with its mask, and what there is to say of it."""
         if run is None:
             return [None, _WAITING]
-        number = run.nearest(moment)
-        area, score = run.measure(number, threshold)
-        where = f"At {run.times[number]:.2f} s " if run.is_video else ""
-        told = f"the mask covers {100 * area:.1f} % of the frame; its score is {score:.2f}." if score else _NOTHING
-        return [run.draw(number, threshold), where + told if where else told.capitalize()]
+        frame = run.frame(run.nearest(moment), threshold)
+        where = f"At {frame.time:.2f} s: " if run.is_video else ""
+        area = f"the mask covers {frame.mask.mean():.1%} of the frame, and its score is {frame.score:.2f}."
+        return [dimmed(frame.picture, frame.mask), where + (area if frame.score else _NOTHING)]
 
-    def write(self, run: Run | None, threshold: float) -> _Updates:
-        """The files to look at and to take home, at a threshold."""
+    def write(self, run: Run | None, threshold: float) -> Iterator[_Updates]:
+        """What there is to look at and to take home at a threshold, the quickest first."""
         if run is None:
-            return [gr.skip()] * 3
+            yield [gr.skip()] * 4
+            return
         with _told():
-            masks = gr.DownloadButton(value=run.write_masks(threshold), visible=True)
-            if run.is_video:
-                path = run.write_video(threshold)
-                return [gr.Video(path), gr.DownloadButton("Download the video", value=path, visible=True), masks]
-            path = run.write_picture(threshold)
-            return [gr.skip(), gr.DownloadButton("Download the picture", value=path, visible=True), masks]
+            if not run.is_video:
+                path = run.write_picture(threshold)
+                download = gr.DownloadButton("Download the picture", value=path, visible=True)
+                yield [gr.skip(), gr.skip(), download, _masks(run, threshold)]
+                return
+            yield [str(run.write_timeline(threshold)), *[gr.skip()] * 3]
+            yield [*[gr.skip()] * 3, _masks(run, threshold)]
+            path = run.write_video(threshold)
+            download = gr.DownloadButton("Download the video", value=path, visible=True)
+            yield [gr.skip(), gr.Video(path), download, gr.skip()]
+
+
+def _masks(run: Run, threshold: float) -> gr.DownloadButton:
+    return gr.DownloadButton(value=run.write_masks(threshold), visible=True)
 
 
 def _result() -> tuple[gr.Image, gr.Markdown, list[gr.Slider], list[Any]]:
@@ -249,11 +259,12 @@ def _result() -> tuple[gr.Image, gr.Markdown, list[gr.Slider], list[Any]]:
         elem_id="threshold",
         visible=False,
     )
+    timeline = gr.Image(label="Timeline", elem_id="timeline", interactive=False, visible=False, buttons=["download"])
     video = gr.Video(label="Video with its masks", elem_id="video", interactive=False, visible=False)
     with gr.Row():
         picture_or_video = gr.DownloadButton("Download the video", elem_id="download", visible=False)
         masks = gr.DownloadButton("Download the masks", elem_id="download-masks", visible=False)
-    return shown, note, [moment, threshold], [video, picture_or_video, masks]
+    return shown, note, [moment, threshold], [timeline, video, picture_or_video, masks]
 
 
 def _glance(frame: FrameMask) -> np.ndarray:
@@ -276,12 +287,10 @@ def _forget(run: Run | None) -> None:
 
 
 @contextmanager
-def _told(*paths: str | None) -> Iterator[None]:
-    """Tells a visitor what went wrong, in words that name no folder of the server."""
+def _told() -> Iterator[None]:
+    """Tells a visitor what went wrong, with the names of files and no folder of the server."""
     try:
         yield
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
-        message = str(error)
-        for path in filter(None, paths):
-            message = message.replace(str(Path(path)), Path(path).name)
+        message = _PATH.sub(r"'\1'", str(error))
         raise gr.Error(message, duration=None, title="That did not work", print_exception=False) from error

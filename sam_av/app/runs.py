@@ -16,11 +16,12 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..audio.decode import stream_channels
-from ..data.media import read_picture
+from ..audio import stream_audio, stream_channels
 from ..data.video import VideoReader
 from ..data.video_writer import VideoWriter
-from ..predict import EMPTY_SHARE, FrameMask, is_picture_file
+from ..film.outputs import MaskRows, PictureFiles
+from ..film.timeline import Timeline
+from ..predict import FrameMask, frame_mask, is_picture_file
 from .limits import Limits
 from .looks import dimmed, fit
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from ..model import SamAV
 
 _MAP_SIDE = 256  # of a kept probability map: SAM's own masks have no more
+_FAINTEST = 0.5 / 255  # probability that 8 bits do not tell from 0, nor its complement from 1
+_USUAL_RATE = 25  # frames a second of a video that does not say
+_CLOSE = 1e-6  # seconds
 _FACTS, _MAPS = "run.json", "probabilities.npy"
 
 
@@ -43,7 +47,7 @@ class Run:
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """What `record` wrote: source, sound, times, size, threshold."""
+        """What `record` wrote: source, sound, times, scores, size, threshold."""
         return json.loads((self.folder / _FACTS).read_text(encoding="utf-8"))
 
     @cached_property
@@ -71,66 +75,76 @@ class Run:
         """Whether the source is a video."""
         return not is_picture_file(self.source)
 
+    def surest(self) -> float:
+        """The time of the frame whose mask has the highest score."""
+        scores = self.facts["scores"]
+        return self.times[scores.index(max(scores))]
+
     def nearest(self, time: float) -> int:
         """The number of the frame nearest to a time."""
         return int(np.abs(np.array(self.times) - time).argmin())
 
-    def draw(self, number: int, threshold: float) -> np.ndarray:
-        """A frame with its mask, (H, W, 3) uint8."""
-        picture = read_picture(self.folder / _picture_name(number))
-        return dimmed(picture, self._mask(number, threshold, picture.shape[:2]))
+    def frame(self, number: int, threshold: float, size: tuple[int, int] | None = None) -> FrameMask:
+        """A frame that the model ran on with its mask, at a size (H, W), or at the one at which the page shows it."""
+        picture = Image.open(self.folder / _picture_name(number))
+        height, width = size or (picture.height, picture.width)
+        logits = self._logits(number, (height, width))
+        return frame_mask(self.times[number], np.asarray(picture.resize((width, height))), logits, threshold)
 
-    def measure(self, number: int, threshold: float) -> tuple[float, float]:
-        """The share of a frame that its mask covers, and its score: mean probability inside, 0 where it is empty."""
-        map = self.probabilities[number]
-        inside = map[map > 255 * threshold]
-        score = float(inside.mean()) / 255 if inside.size >= EMPTY_SHARE * map.size else 0.0
-        return inside.size / map.size, score
+    def write_timeline(self, threshold: float) -> Path:
+        """The sheet of frames, sound, mask area and score over time."""
+        path = self._named("timeline.png")
+        with Timeline(path, "What sounds over time", stream_audio(self.folder / self.facts["sound"])) as timeline:
+            for number in range(len(self.times)):
+                timeline.write(self.frame(number, threshold))
+        return path
 
     def write_video(self, threshold: float) -> Path:
         """The video with its masks and the sound that was heard; each mask stays until the next one."""
-        path = self._named("masks.mp4")
+        path, sound = self._named("masks.mp4"), stream_channels(self.folder / self.facts["sound"])
         with (
             VideoReader(self.source) as video,
-            VideoWriter(
-                path,
-                video.rate or 25,
-                stream_channels(self.folder / self.facts["sound"]),
-                pixel_aspect=video.pixel_aspect,
-            ) as written,
+            VideoWriter(path, video.rate or _USUAL_RATE, sound, pixel_aspect=video.pixel_aspect) as written,
         ):
+            shown, mask = -1, np.zeros(0, bool)
             for time, frame in video.frames():
                 picture = fit(frame)
-                number = max(int(np.searchsorted(self.times, time + 1e-6)) - 1, 0)
-                mask = self._mask(number, threshold, picture.shape[:2])
+                number = max(int(np.searchsorted(self.times, time + _CLOSE)) - 1, 0)
+                if number != shown:
+                    logits = self._logits(number, picture.shape[:2])
+                    shown, mask = number, frame_mask(time, picture, logits, threshold).mask
                 written.write(dimmed(picture, mask), time)
         return path
 
     def write_picture(self, threshold: float) -> Path:
         """The picture with its mask."""
-        path = self._named("mask-on-picture.png")
-        Image.fromarray(self.draw(0, threshold)).save(path)
+        path, frame = self._named("mask-on-picture.png"), self.frame(0, threshold)
+        Image.fromarray(dimmed(frame.picture, frame.mask)).save(path)
         return path
 
     def write_masks(self, threshold: float) -> Path:
-        """A zip of PNGs, a mask for each frame that the model ran on, in the source's own size."""
+        """A zip with the masks that the model made, in the source's own size: PNGs, and JSON lines of run lengths."""
         path = self._named("masks.zip")
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-            for number, time in enumerate(self.times):
-                mask = Image.fromarray(self._mask(number, threshold, self.facts["size"]))
-                with archive.open(f"{number:05d}-{time:.3f}s.png", "w") as file:
-                    mask.save(file, "PNG")
+        rows, pictures = MaskRows(path.parent / "masks.jsonl"), PictureFiles(path.parent / "masks", drawn=False)
+        with rows, pictures:
+            for number in range(len(self.times)):
+                frame = self.frame(number, threshold, tuple(self.facts["size"]))
+                rows.write(frame)
+                pictures.write(frame)
+        with zipfile.ZipFile(path, "w") as archive:
+            for file in sorted(path.parent.rglob("*")):
+                if file.is_file() and file != path:
+                    archive.write(file, file.relative_to(path.parent))
         return path
 
     def forget(self) -> None:
         """Deletes all of it."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _mask(self, number: int, threshold: float, size: tuple[int, int]) -> np.ndarray:
-        """(H, W) bool."""
-        map = torch.from_numpy(np.array(self.probabilities[number]))[None, None].float()
-        full = F.interpolate(map, size=size, mode="bilinear", align_corners=False)[0, 0]
-        return (full > 255 * threshold).numpy()
+    def _logits(self, number: int, size: tuple[int, int]) -> Tensor:
+        """(H, W) float32."""
+        map = torch.from_numpy(np.array(self.probabilities[number])).float() / 255
+        return F.interpolate(map.logit(_FAINTEST)[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
 
     def _named(self, name: str) -> Path:
         """A path in a new folder: what a visitor downloads has a plain name, and nothing that is read is replaced."""
@@ -163,8 +177,10 @@ def record(
         limits.check_sound(sound)
     folder.mkdir(parents=True)
     try:
-        source, sound = _keep(source, folder, "source"), None if sound is None else _keep(sound, folder, "sound")
+        source = _keep(source, folder / "source")
+        sound = None if sound is None else _keep(sound, folder / "sound")
         times: list[float] = []
+        scores: list[float] = []
         maps: list[np.ndarray] = []
         size: tuple[int, ...] = ()
         for found in model.segment(source, sound, mask_fps=rate if is_video else None):
@@ -175,13 +191,15 @@ def record(
             size = found.mask.shape
             Image.fromarray(fit(found.picture)).save(folder / _picture_name(len(times)), quality=90)
             times.append(found.time)
+            scores.append(found.score)
             maps.append(_shrink(torch.from_numpy(found.logits)))
             yield found
         np.save(folder / _MAPS, np.stack(maps))
         facts = {
-            "source": source.name,
-            "sound": (sound or source).name,
+            "source": str(source.relative_to(folder)),
+            "sound": str((sound or source).relative_to(folder)),
             "times": times,
+            "scores": scores,
             "size": size,
             "threshold": model.config.threshold,
         }
@@ -195,10 +213,9 @@ def _picture_name(number: int) -> str:
     return f"{number:05d}.jpg"
 
 
-def _keep(path: Path, folder: Path, name: str) -> Path:
-    kept = folder / f"{name}{path.suffix.lower()}"
-    shutil.copyfile(path, kept)
-    return kept
+def _keep(path: Path, folder: Path) -> Path:
+    folder.mkdir()
+    return shutil.copyfile(path, folder / path.name)
 
 
 def _shrink(logits: Tensor) -> np.ndarray:
