@@ -23,7 +23,7 @@ from .runs import Run, record
 TITLE = "What makes the sound?"
 _INTRO = f"# {TITLE}\nGive a video, or a picture and a sound, and see the mask of what is heard."
 _WAITING = "Choose a video or an example, then press **Find what sounds**."
-_NOTHING = "nothing in the picture is taken to make the sound."
+_NOTHING = "Nothing in the picture is taken to make the sound."
 _RATES = (1.0, 2.0, 5.0, 10.0, 25.0)
 _KEPT = 3600  # seconds for which a visitor's files are kept after the last use
 _GLANCE = 0.4  # seconds between the pictures that are shown while the model runs
@@ -208,7 +208,7 @@ class Page:
             gr.Slider(0, last or 1, moment, step=round(1 / rate, 2), visible=last > 0),
             gr.Slider(value=run.threshold, visible=True),
             gr.Image(None, visible=run.is_video),
-            gr.Video(None, visible=run.is_video),
+            None,
             gr.DownloadButton(visible=False),
             gr.DownloadButton(visible=False),
         ]
@@ -218,9 +218,11 @@ class Page:
         if run is None:
             return [None, _WAITING]
         frame = run.frame(run.nearest(moment), threshold)
-        where = f"At {frame.time:.2f} s: " if run.is_video else ""
-        area = f"the mask covers {frame.mask.mean():.1%} of the frame, and its score is {frame.score:.2f}."
-        return [dimmed(frame.picture, frame.mask), where + (area if frame.score else _NOTHING)]
+        covers = f"The mask covers {frame.mask.mean():.1%} of the frame, and its score is {frame.score:.2f}."
+        told = covers if frame.score else _NOTHING
+        if run.is_video:
+            told = f"At {frame.time:.2f} s: {told[0].lower()}{told[1:]}"
+        return [dimmed(frame.picture, frame.mask), told]
 
     def write(self, run: Run | None, threshold: float) -> Iterator[_Updates]:
         """What there is to look at and to take home at a threshold, the quickest first."""
@@ -246,9 +248,15 @@ def _masks(run: Run, threshold: float) -> gr.DownloadButton:
 
 def _result() -> tuple[gr.Image, gr.Markdown, list[gr.Slider], list[Any]]:
     """What a visitor gets: a frame, a note of it, the moment and the threshold, and the files."""
-    shown = gr.Image(label="Frame", elem_id="frame", interactive=False, format="jpeg", buttons=["fullscreen"])
-    note = gr.Markdown(_WAITING, elem_id="note")
-    moment = gr.Slider(0, 1, 0, label="Moment (s)", elem_id="moment", visible=False)
+    with gr.Tabs():
+        with gr.Tab("Frame by frame"):
+            shown = gr.Image(
+                show_label=False, elem_id="frame", interactive=False, format="jpeg", buttons=["fullscreen"]
+            )
+            note = gr.Markdown(_WAITING, elem_id="note")
+            moment = gr.Slider(0, 1, 0, label="Moment (s)", elem_id="moment", visible=False)
+        with gr.Tab("Video"):
+            video = gr.Video(show_label=False, elem_id="video", interactive=False)
     threshold = gr.Slider(
         0.05,
         0.95,
@@ -259,8 +267,7 @@ def _result() -> tuple[gr.Image, gr.Markdown, list[gr.Slider], list[Any]]:
         elem_id="threshold",
         visible=False,
     )
-    timeline = gr.Image(label="Timeline", elem_id="timeline", interactive=False, visible=False, buttons=["download"])
-    video = gr.Video(label="Video with its masks", elem_id="video", interactive=False, visible=False)
+    timeline = gr.Image(show_label=False, elem_id="timeline", interactive=False, visible=False, buttons=["download"])
     with gr.Row():
         picture_or_video = gr.DownloadButton("Download the video", elem_id="download", visible=False)
         masks = gr.DownloadButton("Download the masks", elem_id="download-masks", visible=False)
@@ -293,4 +300,4 @@ def _told() -> Iterator[None]:
         yield
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         message = _PATH.sub(r"'\1'", str(error))
-        raise gr.Error(message, duration=None, title="That did not work", print_exception=False) from error
+        raise gr.Error(message, duration=30, title="That did not work", print_exception=False) from error
