@@ -93,7 +93,7 @@ def test_commands(workplace):
     user, environment = workplace
     lines = [line for language, code in BLOCKS if language == "bash" for line in code.splitlines()]
     commands = [line for line in lines if line.startswith("sam-av ")]
-    assert len(commands) == 13
+    assert len(commands) == 16
     for command in commands:
         done = subprocess.run(
             command, shell=True, cwd=user, env=environment, capture_output=True, text=True, check=False

@@ -6,7 +6,7 @@ from types import ModuleType
 
 from .. import __version__
 from ..environment import explain_torchaudio
-from . import check_data, convert, demo, evaluate, segment, synthesize, train
+from . import app, check_data, convert, demo, evaluate, info, push, segment, synthesize, train
 
 # A verb's module has HELP, add_arguments(parser) and run(options), and imports nothing heavy before it runs.
 _VERBS: dict[str, ModuleType] = {
@@ -17,6 +17,9 @@ _VERBS: dict[str, ModuleType] = {
     "synthesize": synthesize,
     "check-data": check_data,
     "convert": convert,
+    "push": push,
+    "app": app,
+    "info": info,
 }
 
 
