@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import synthesis_sources as made
 import torch
 from conftest import GOLDEN, make_sam
 from films import save_film
@@ -62,6 +63,8 @@ def workplace(tmp_path_factory):
         Scenes(settings, sources=(1, 1), length=n, split=part) for part, n in (("train", 6), ("val", 2), ("test", 2))
     ]
     write_dataset(chain.from_iterable(parts), user / "my-clips", "folder")
+    made.write_class_folders(user / "my-pictures", made.draw(8))
+    made.write_sound_folders(user / "my-sounds", 3)
 
     with LocalHub() as hub:
         publish(hub, "facebook/sam-vit-base", folder / "base")
@@ -90,7 +93,7 @@ def test_commands(workplace):
     user, environment = workplace
     lines = [line for language, code in BLOCKS if language == "bash" for line in code.splitlines()]
     commands = [line for line in lines if line.startswith("sam-av ")]
-    assert len(commands) == 11
+    assert len(commands) == 13
     for command in commands:
         done = subprocess.run(
             command, shell=True, cwd=user, env=environment, capture_output=True, text=True, check=False
