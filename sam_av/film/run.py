@@ -118,7 +118,7 @@ def segment_to_folder(
         files = {name: output / file for name, file in _FILM_FILES.items() if name in formats}
         duration, films = _film_outputs(files, source, source if audio is None else Path(audio), fps)
         outputs += films
-    masks = Ahead(_masks(model, frames, chosen, output / ROWS, kept), depth=8)
+    masks = Ahead(_masks(model, frames, chosen, output / ROWS, kept), depth=4)
     report = FilmReport(source.name, [output / ROWS, *files.values()])
     bar = tqdm(desc=source.name, total=duration, bar_format=_BAR if duration else None, disable=not show_progress)
     with StopRequest() as stop, closing(masks), bar, ExitStack() as stack:
