@@ -115,7 +115,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _text_of(report: "FilmReport", output: Path) -> str:
-    lines = [f"{report.name}: masks of {report.frames:,} frames, up to {report.seconds:.2f} s, in '{output}'."]
+    count = f"{report.frames:,} frame{'s' * (report.frames != 1)}"
+    lines = [f"{report.name}: masks of {count}, up to {report.seconds:.2f} s, in '{output}'."]
     if report.damage:
         lines.append(f"The source breaks off there: {report.damage}")
     if report.signal:
