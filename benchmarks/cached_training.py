@@ -9,9 +9,8 @@ import bench
 import torch
 from accelerate import Accelerator
 from accelerate.utils import send_to_device
-from encoder import SHAPES
+from published import random_sam
 from torch import Tensor
-from transformers import SamConfig, SamModel
 
 from sam_av import SamAV, SamAVConfig
 from sam_av.audio import VGGish
@@ -22,20 +21,11 @@ from sam_av.samples import ClipSamples, SampleMaker, collate
 UNCACHED_THEIRS, UNCACHED, CACHED = "transformers sdpa, each step", "sam-av, each step", "kept in a folder"
 
 
-def build(model: str, size: int) -> SamModel:
-    """A SAM with random weights, which take as long as trained ones."""
-    width, depth, heads, global_layers, _ = SHAPES[model]
-    vision = {"hidden_size": width, "num_hidden_layers": depth, "num_attention_heads": heads, "image_size": size}
-    config = SamConfig(vision_config={**vision, "global_attn_indexes": global_layers, "initializer_range": 0.02})
-    torch.manual_seed(0)
-    return SamModel._from_config(config, attn_implementation="sdpa").eval()
-
-
 class Training:
     """The three ways to one step, of the same model on the same batch."""
 
     def __init__(self, model: str, size: int, batch: int, folder: str, device: str) -> None:
-        sam = build(model, size)
+        sam = random_sam(model, size)
         self.model = SamAV.from_base(
             sam, SamAVConfig(method="ap-sam", image_size=size), audio_encoder=VGGish(), device=device
         ).train()

@@ -1,10 +1,12 @@
 """Scores adapters on held-out drawn scenes: `python benchmarks/demo.py --runs outputs/demo-runs`.
 
 The folder holds an adapter for each method and seed: `<method>-seed<k>/`, where the method is sama, ap-sam,
-sama-ap-sam or audio-blind. The table goes to results/demo.md.
+sama-ap-sam or audio-blind. What each of them reaches is kept in results/demo.json, where it takes the place of an
+earlier run of that name: so seeds that were trained on different days come together in one table, results/demo.md.
 """
 
 import argparse
+import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -32,6 +34,7 @@ BASE = "builtin:demo"
 # The edges of masks of 64 px are softer than those of SAM's 256: of its own limits, the stability would keep none.
 MASK_GENERATOR = {"points_per_side": 12, "pred_iou_thresh": 0.7, "stability_score_thresh": 0.7}
 SCORING = MaskScoring("avsbench")
+KEPT = bench.RESULTS / "demo.json"
 
 Numbers = dict[str, float]
 Predict = Callable[[Scene, Clip], Tensor]
@@ -50,7 +53,7 @@ COLUMNS = {
 }
 
 NOTES = """\
-{machine}. Everything but the threshold in %; means, and the least and the greatest over the seeds.
+Everything but the threshold in %; means, and the least and the greatest over the seeds.
 
 {frames} frames of {scenes} test scenes with one source and as many with two, at 128 px; 3 to 5 objects, at least two of
 them silent. mIoU, MF and the IoUs of swapped sounds by the protocol avsbench (a probability above 0.5 is mask).
@@ -203,29 +206,45 @@ def count_frames(scenes: list[Scene]) -> int:
     return sum(len(scene.frames) for scene in scenes)
 
 
+def measure_deaf(scenes: HeldOut, oracle_scenes: int) -> dict[str, Numbers]:
+    """What masks that follow no sound reach."""
+    few = scenes.first(oracle_scenes)
+    oracle = SamOracle(BASE, **MASK_GENERATOR)
+    return {
+        f"SAM oracle, {count_frames(few.one)} frames": measure_masks(of_predictor(oracle), few),
+        "largest object": measure(largest_object, scenes),
+        "every object": measure(every_object, scenes),
+    }
+
+
+def rows_of(kept: dict[str, dict[str, Numbers]]) -> list[list[object]]:
+    """A row for each method, of all its seeds, and one for each that is deaf."""
+    rows = []
+    for method in METHODS:
+        runs = [numbers for name, numbers in kept["runs"].items() if name.rpartition("-seed")[0] == method]
+        if runs:
+            rows.append(row(f"{method}, {len(runs)} seed{'s' * (len(runs) > 1)}", runs))
+    return rows + [row(name, [numbers]) for name, numbers in kept["deaf"].items()]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, required=True, help="folder of the adapters")
     parser.add_argument("--scenes", type=int, default=120, help="with one source, and as many with two")
     parser.add_argument("--oracle-scenes", type=int, default=20, help="of these, for the SAM oracle, which is slow")
     options = parser.parse_args()
-    runs = find_runs(options.runs)
+    paths = [path for runs in find_runs(options.runs).values() for path in runs]
     scenes = HeldOut.draw(options.scenes)
-    rows = []
-    for method, paths in runs.items():
-        seeds = "1 seed" if len(paths) == 1 else f"{len(paths)} seeds"
-        rows.append(row(f"{method}, {seeds}", [measure_run(path, scenes) for path in tqdm(paths, method, unit="seed")]))
-    few = scenes.first(options.oracle_scenes)
-    oracle = SamOracle(BASE, **MASK_GENERATOR)
-    rows += [
-        row(f"SAM oracle, {count_frames(few.one)} frames", [measure_masks(of_predictor(oracle), few)]),
-        row("largest object", [measure(largest_object, scenes)]),
-        row("every object", [measure(every_object, scenes)]),
-    ]
+    setup = {"scenes": options.scenes, "oracle_scenes": options.oracle_scenes}
+    kept = json.loads(KEPT.read_text()) if KEPT.is_file() else {}
+    if kept.get("setup") != setup:
+        kept = {"setup": setup, "runs": {}, "deaf": measure_deaf(scenes, options.oracle_scenes)}
+    for path in tqdm(paths, "Scoring", unit="adapter"):
+        kept["runs"][path.name] = measure_run(path, scenes)
+    KEPT.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
     facts = {"frames": count_frames(scenes.one), "scenes": options.scenes}
-    notes = NOTES.format(machine=bench.machine("cpu"), **facts)
-    head = ["method", *COLUMNS.values()]
-    bench.write("demo", f"# The demo's adapters on held-out scenes\n\n{notes}\n\n{bench.table(head, rows)}")
+    table = bench.table(["method", *COLUMNS.values()], rows_of(kept))
+    bench.write("demo", f"# The demo's adapters on held-out scenes\n\n{NOTES.format(**facts)}\n\n{table}")
 
 
 if __name__ == "__main__":

@@ -5,29 +5,19 @@ from functools import partial
 
 import bench
 import torch
+from published import SHAPES, random_sam
 from segment_anything.modeling import ImageEncoderViT
 from torch import Tensor
-from transformers import SamConfig, SamModel
 
 from sam_av.sam import encode_image, to_segment_anything
 
-# width, depth, heads, global layers; and multiply-adds of a forward pass at 1024 px on real tokens, in TFLOP
-SHAPES = {
-    "vit-b": (768, 12, 12, [2, 5, 8, 11], 0.936),
-    "vit-l": (1024, 24, 16, [5, 11, 17, 23], 2.831),
-    "vit-h": (1280, 32, 16, [7, 15, 23, 31], 5.632),
-}
 ENCODERS = ("segment-anything", "transformers eager", "transformers sdpa", "sam-av")
 
 
 def build(encoder: str, model: str, size: int, device: str, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
     """A function from pixels to embeddings; all encoders have the same weights."""
     width, depth, heads, global_layers, _ = SHAPES[model]
-    vision = {"hidden_size": width, "num_hidden_layers": depth, "num_attention_heads": heads, "image_size": size}
-    config = SamConfig(vision_config={**vision, "global_attn_indexes": global_layers, "initializer_range": 0.02})
-    torch.manual_seed(0)
-    attention = "eager" if encoder == "transformers eager" else "sdpa"
-    sam = SamModel._from_config(config, attn_implementation=attention).eval().to(device, dtype)
+    sam = random_sam(model, size, "eager" if encoder == "transformers eager" else "sdpa").to(device, dtype)
     if encoder == "sam-av":
         return partial(encode_image, sam.vision_encoder)
     if encoder.startswith("transformers"):

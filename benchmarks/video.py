@@ -1,6 +1,6 @@
 """What reading and writing a video costs beside the model, and the memory it takes: `python benchmarks/video.py`.
 
-A film is generated, 720p with sound, and segmented by the demo's tiny adapter. The table goes to results/video-<device>.md.
+A film is generated, 720p with sound, and segmented by the tiny adapter of the demo. Table: results/video-<device>.md.
 """
 
 import gc
@@ -28,13 +28,13 @@ from sam_av.predict import MaskSettings, open_frames, segment_frames
 SIZE = (1280, 720)
 MODES = {"every frame": {}, "1 mask a second, carried": {"mask_fps": 1}}
 NOTES = """\
-{machine}. A film of {width} x {height} pixels, {fps} frames a second, with sound. The model is `builtin:demo-sama`: a SAM
-that sees 128 px, the smallest that there is, so that what stands around it weighs the most. Batches of {batch}.
+{machine}. A film of {width} x {height} pixels, {fps} frames a second, with sound. The model is `builtin:demo-sama`, a
+SAM that sees 128 px: the smallest that there is, so that what stands around it weighs the most. Batches of {batch}.
 
 "Model alone" has the frames in memory: preparing them, the sound's spectrogram, the networks, masks in the film's size.
-"All" is `sam-av segment`: decoding, the same, drawing, H.264 and AAC, mask rows, timeline. Both in seconds of wall time and of
-CPU time, medians of {repeats} runs in turn over {seconds} s of film. Decoding, drawing and encoding run in threads beside the
-model: the wall time that they add is the overhead.
+"All" is `sam-av segment`: decoding, the same, drawing, H.264 and AAC, mask rows, timeline. Seconds of wall time and of
+CPU time, medians of {repeats} runs in turn over {seconds:g} s of film. Decoding, drawing and encoding run in threads
+beside the model; the overhead is the wall time that they add.
 
 """
 

@@ -6,6 +6,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+# Pixels at full size whose losses are computed together: one frame of 1024 px.
+_PIXELS = 1 << 20
 
 
 def bce(logits: Tensor, masks: Tensor) -> Tensor:
@@ -61,8 +65,9 @@ TERMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 def mask_loss(logits: Tensor, masks: Tensor, terms: str = "bce+iou", *, across_processes: bool = False) -> Tensor:
     """The mean loss over annotated frames: logits (B, h, w), masks (B, H, W) of any size -> a scalar.
 
-    Logits are upsampled to the masks, bilinearly. A mask is 0 where nothing sounds and positive where something does;
-    a frame whose mask is all -1 is unannotated and carries no loss. A single pixel of -1 counts as 0.
+    Logits are upsampled to the masks, bilinearly, a few frames at a time, and once more in the backward pass: between
+    the two, only the small logits are kept. A mask is 0 where nothing sounds and positive where something does; a frame
+    whose mask is all -1 is unannotated and carries no loss. A single pixel of -1 counts as 0.
 
     With `across_processes` the mean is over the annotated frames of all processes, which must then all make this call.
     The local sum is scaled so that the averaging of gradients, as distributed training does it, gives that mean.
@@ -71,11 +76,13 @@ def mask_loss(logits: Tensor, masks: Tensor, terms: str = "bce+iou", *, across_p
         raise ValueError(f"mask_labels must be (B, H, W) with B = {len(logits)}, not {tuple(masks.shape)}.")
     masks = masks.to(logits.device, torch.float32)
     annotated = masks.flatten(1).ne(-1).any(dim=1)
-    targets = masks.clamp(0, 1)  # masks may be stored as 0 and 255
-    upsampled = F.interpolate(logits[:, None].float(), size=masks.shape[-2:], mode="bilinear", align_corners=False)[
-        :, 0
-    ]
-    per_frame = torch.stack([TERMS[name](upsampled, targets) for name in terms.split("+")]).sum(dim=0)
+    together = max(1, _PIXELS // masks[0].numel()) if len(masks) else 1
+    per_frame = torch.cat(
+        [
+            checkpoint(_frame_losses, some_logits, some_masks, terms, use_reentrant=False, preserve_rng_state=False)
+            for some_logits, some_masks in zip(logits.split(together), masks.split(together), strict=True)
+        ]
+    )
     total = torch.where(annotated, per_frame, 0).sum()
 
     count = annotated.sum().to(total.dtype)
@@ -83,3 +90,12 @@ def mask_loss(logits: Tensor, masks: Tensor, terms: str = "bce+iou", *, across_p
         dist.all_reduce(count)
         total = total * dist.get_world_size()
     return total / count.clamp(min=1)
+
+
+def _frame_losses(logits: Tensor, masks: Tensor, terms: str) -> Tensor:
+    """The loss of each frame: logits (N, h, w), masks (N, H, W) in float32 -> (N,)."""
+    targets = masks.clamp(0, 1)  # masks may be stored as 0 and 255
+    upsampled = F.interpolate(logits[:, None].float(), size=masks.shape[-2:], mode="bilinear", align_corners=False)[
+        :, 0
+    ]
+    return torch.stack([TERMS[name](upsampled, targets) for name in terms.split("+")]).sum(dim=0)

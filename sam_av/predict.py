@@ -210,7 +210,7 @@ def _picture_frame(
     model: "SamAV", source: Any, audio: Sound | None, sampling_rate: int, time: float | None, rule: str
 ) -> Frame:
     if audio is None:
-        raise ValueError("segment needs the sound of the picture: pass a file or a waveform as `audio`.")
+        raise ValueError("segment needs the sound of the picture: pass a file (--audio) or a waveform as `audio`.")
     waveform = read_audio(audio) if isinstance(audio, (str, Path)) else to_mono_16k(audio, sampling_rate)
     moment = model.processor.moment_of(waveform) if time is None else time
     if moment > len(waveform) / SAMPLING_RATE:

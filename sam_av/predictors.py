@@ -81,8 +81,9 @@ class ModelPredictor:
         logits = []
         for start in range(0, len(chosen), self.batch_size):
             some = slice(start, start + self.batch_size)
-            inputs = self.model.processor(list(clip.frames[chosen[some]])).to(self.model.device)
-            output = self.model(inputs["pixel_values"], embeddings[some])
+            # Bytes are moved, and the device makes pixel values of them: a quarter of what those would be.
+            frames = torch.from_numpy(clip.frames[chosen[some]]).to(self.model.device).permute(0, 3, 1, 2)
+            output = self.model(self.model.processor(list(frames))["pixel_values"], embeddings[some])
             logits.append(self._bring_to(output.mask_logits, clip.frames.shape[1:3], size))
         return torch.cat(logits)
 

@@ -71,6 +71,7 @@ class SamAVProcessor:
 
         Args:
             images: one picture or several: PIL, arrays (H, W, 3), or tensors (3, H, W); uint8, or floats in 0..1.
+                Tensors are processed on the device that they are on.
             audio: one waveform, (n,) or (channels, n), that all pictures share as the frames of one clip, or a list
                 with one for each picture.
             sampling_rate: of `audio`, in Hz.
@@ -109,7 +110,7 @@ class SamAVProcessor:
             if not bool(torch.isin(data["input_labels"], torch.tensor([0, 1])).all()):
                 raise ValueError(f"A click's label is 1 on the object or 0 beside it, not {input_labels}.")
         return BatchFeature(
-            {key: value.numpy() for key, value in data.items()} if return_tensors == "np" else dict(data)
+            {key: value.numpy(force=True) for key, value in data.items()} if return_tensors == "np" else dict(data)
         )
 
     def scaled_size(self, height: int, width: int) -> tuple[int, int]:
@@ -123,9 +124,9 @@ class SamAVProcessor:
         """(3, H, W), uint8 or floats in 0..1 -> (3, S, S)."""
         size = self.scaled_size(picture.shape[1], picture.shape[2])
         if size != tuple(picture.shape[1:]):
-            picture = F.interpolate(picture[None], size=size, mode="bilinear", antialias=True)[0]
+            picture = _resized(picture, size)
         unit = picture.float() / 255 if picture.dtype == torch.uint8 else picture.float()
-        mean, std = torch.tensor(self.config.image_mean), torch.tensor(self.config.image_std)
+        mean, std = unit.new_tensor(self.config.image_mean), unit.new_tensor(self.config.image_std)
         return self._pad((unit - mean[:, None, None]) / std[:, None, None])
 
     def _to_mask_labels(self, masks: list[Any], sizes: list[tuple[int, int]]) -> Tensor:
@@ -247,6 +248,13 @@ def _logit(threshold: float) -> float:
     return torch.tensor(threshold).logit().item()
 
 
+def _resized(picture: Tensor, size: tuple[int, int]) -> Tensor:
+    """A picture (3, H, W) in another size, on its own device; bytes stay bytes, the same anywhere but for roundings."""
+    if picture.dtype == torch.uint8 and picture.device.type != "cpu":  # whole numbers are resized on the CPU only
+        return _resized(picture.float(), size).round().to(torch.uint8)
+    return F.interpolate(picture[None], size=size, mode="bilinear", antialias=True)[0]
+
+
 def _upsample(logits: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
@@ -270,7 +278,7 @@ def _to_channels_first(image: Picture) -> Tensor:
     elif isinstance(image, Tensor):
         if image.ndim != 3 or image.shape[0] != 3:
             raise ValueError(f"A picture as a tensor must be (3, H, W); this one is {tuple(image.shape)}.")
-        picture = image.cpu()
+        picture = image
     else:
         raise TypeError(f"A picture is a PIL image, an array or a tensor, not {type(image).__name__}.")
     if picture.numel() == 0:

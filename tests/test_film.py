@@ -51,6 +51,11 @@ def rows_of(folder):
     return [json.loads(line) for line in (folder / "masks.jsonl").read_text().splitlines()]
 
 
+def blocks(pixels):
+    """The means of blocks of 8 x 8 pixels of a picture (48, 80, 3)."""
+    return pixels.reshape(6, 8, 10, 8, 3).mean(axis=(1, 3))
+
+
 def command(*arguments):
     return [
         sys.executable,
@@ -113,8 +118,9 @@ class TestOutputs:
         for k in (0, 12, 23):
             pixels = shown[k].to_ndarray(format="rgb24").astype(int)
             assert pixels.shape == (48, 80, 3)
-            assert np.abs(pixels - overlay(frames[k].picture, frames[k].mask)).mean() < 8
-            assert np.abs(pixels - frames[k].picture)[frames[k].mask].mean() > 30
+            drawn = overlay(frames[k].picture, frames[k].mask)  # fine edges are lost: colours have half the resolution
+            assert np.abs(blocks(pixels) - blocks(drawn)).mean() < 6
+            assert np.abs(blocks(pixels) - blocks(frames[k].picture)).mean() > 30
         original, kept = read_audio(film).numpy(), read_audio(folder / "overlay.mp4").numpy()
         length = min(len(original), len(kept)) - 2000
         assert abs(len(original) - len(kept)) < 1600

@@ -5,6 +5,7 @@ import torch
 from torch import distributed, multiprocessing
 from torch.nn import functional as F
 
+from sam_av import losses
 from sam_av.config import LOSS_TERMS, SamAVConfig
 from sam_av.losses import TERMS, mask_loss
 
@@ -60,6 +61,37 @@ def test_masks_of_any_size_and_type(dtype):
     masks[:, 5:20, 8:30] = 1
     upsampled = F.interpolate(logits[:, None], (37, 53), mode="bilinear")[:, 0]
     assert torch.allclose(mask_loss(logits, masks.to(dtype)), mask_loss(upsampled, masks))
+
+
+def plain_mask_loss(logits, masks):
+    """The default loss of all frames at once, as one writes it down."""
+    upsampled = F.interpolate(logits[:, None], masks.shape[-2:], mode="bilinear")[:, 0]
+    return (TERMS["bce"](upsampled, masks) + TERMS["iou"](upsampled, masks)).mean()
+
+
+def test_frames_a_few_at_a_time_equal_all_at_once(monkeypatch):
+    monkeypatch.setattr(losses, "_PIXELS", 2 * 64 * 64)
+    ours, plain = (example(frames=5)[0].requires_grad_() for _ in range(2))
+    _, masks = example(frames=5, size=64)
+    loss, expected = mask_loss(ours, masks), plain_mask_loss(plain, masks)
+    loss.backward()
+    expected.backward()
+    assert torch.allclose(loss, expected, atol=1e-6)
+    assert torch.allclose(ours.grad, plain.grad, atol=1e-8)
+
+
+def test_nothing_of_full_size_but_the_masks_is_kept_for_the_backward_pass():
+    logits, masks = example(frames=2)[0].requires_grad_(), example(frames=2, size=128)[1]
+
+    def kept(loss):
+        """The values that the graph of a loss holds."""
+        sizes = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: sizes.append(x.numel()) or x, lambda x: x):
+            loss(logits, masks)
+        return sum(sizes)
+
+    assert kept(plain_mask_loss) > 3 * masks.numel()
+    assert kept(mask_loss) < masks.numel() + 2 * logits.numel()
 
 
 def test_unannotated_frames_carry_no_loss():

@@ -40,6 +40,14 @@ class TestPictures:
         assert ours.shape == (1, 3, 64, 64)
         assert np.abs(ours[0].permute(1, 2, 0).numpy() - expected).max() <= 1 / 255 / 0.224 + 1e-5
 
+    @pytest.mark.cuda
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+    def test_bytes_on_a_gpu_stay_there_and_differ_by_a_grey_level_at_most(self):
+        image = torch.from_numpy(np.array(picture())).permute(2, 0, 1)
+        expected, ours = (make()(x)["pixel_values"] for x in (image, image.cuda()))
+        assert ours.device.type == "cuda"
+        assert (ours.cpu() - expected).abs().max() <= 1 / 255 / 0.224 + 1e-5
+
     def test_padded_as_sam_does(self):
         """The golden image is resized already: normalise, pad, and the reference's embeddings come out."""
         reference = load_file(GOLDEN / "segment_anything_tiny.safetensors")

@@ -16,13 +16,13 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from conftest import make_model
+from conftest import make_model, make_sam
 from safetensors.torch import load_file
 
 from sam_av import SamAV
 from sam_av.data import Scenes, write_dataset
 from sam_av.recipe import Recipe
-from sam_av.train import train
+from sam_av.train import setup, train
 from sam_av.train.log import read_log
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
@@ -257,6 +257,29 @@ def test_two_processes_on_a_stream_go_on_after_sigkill(tmp_path):
     text = finish(start(plan, tmp_path, launch_two()))
     assert "Going on from step" in text
     assert_same_training(tmp_path / "killed", tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_a_compiled_model_learns_the_same(tmp_path, monkeypatch):
+    """And what it saves bears the names of one that was never compiled.
+
+    The graphs are those that inductor would get, run as they are: it takes minutes to turn them into code on a CPU.
+    """
+    real = setup.Accelerator
+
+    def accelerator(*, dynamo_backend, **given):
+        return real(dynamo_backend=dynamo_backend and "aot_eager", **given)
+
+    monkeypatch.setattr(setup, "Accelerator", accelerator)
+    make_sam().save_pretrained(tmp_path / "base")
+    runs = [tmp_path / "plain", tmp_path / "compiled"]
+    for output in runs:
+        train(recipe(output, base=str(tmp_path / "base"), max_steps=2, compile=output.name == "compiled"))
+    plain, compiled = ([loss for _, loss in losses(output)] for output in runs)
+    assert compiled == pytest.approx(plain, rel=1e-4)
+    assert_equivalent_weights(*runs)
+    names = [load_file(folder / "adapter_model.safetensors").keys() for folder in runs]
+    assert names[0] == names[1]
 
 
 def test_accumulated_batches_make_one_step(tmp_path):

@@ -6,7 +6,7 @@ from types import ModuleType
 
 from .. import __version__
 from ..environment import explain_torchaudio
-from . import app, check_data, convert, demo, evaluate, info, push, segment, train
+from . import app, check_data, convert, demo, evaluate, info, push, segment, synthesize, train
 
 # A verb's module has HELP, add_arguments(parser) and run(options), and imports nothing heavy before it runs.
 _VERBS: dict[str, ModuleType] = {
@@ -14,6 +14,7 @@ _VERBS: dict[str, ModuleType] = {
     "segment": segment,
     "train": train,
     "evaluate": evaluate,
+    "synthesize": synthesize,
     "check-data": check_data,
     "convert": convert,
     "push": push,

@@ -96,7 +96,7 @@ class VideoReader:
 
     def frames(self) -> Iterator[tuple[float, np.ndarray]]:
         """All frames from here on: their times in seconds, and pictures (H, W, 3) uint8."""
-        before = -1.0
+        before = float("-inf")
         while self._next is not None:
             if (time := self._seconds(self._next)) > before:  # damaged clocks run back
                 yield time, self._picture(self._next)

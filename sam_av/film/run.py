@@ -122,7 +122,7 @@ def segment_to_folder(
     report = FilmReport(source.name, [output / ROWS, *files.values()])
     bar = tqdm(
         desc=source.name,
-        total=None if duration is None else round(duration, 1),
+        total=duration,
         bar_format=_BAR if duration else None,
         disable=not show_progress,
     )
@@ -143,8 +143,8 @@ def segment_to_folder(
             for each in outputs:
                 each.write(frame)
             report.frames += 1
-            bar.update(frame.time - report.seconds)
             report.seconds = frame.time
+            bar.update(min(frame.time, duration or frame.time) - bar.n)  # it cannot show more than all
         report.signal = stop.signal
         if not report.frames:
             raise KeyboardInterrupt
@@ -198,16 +198,19 @@ def _begin(output: Path, record: dict[str, Any], resume: bool, overwrite: bool) 
     """Makes the folder ready for the run; how many rows of masks of an earlier one it goes on from."""
     names = (ROWS, RECORD, *_FILM_FILES.values(), *_STILL_FILES.values())
     there = [output / name for name in names if (output / name).exists()]
+    done = [
+        path for path in there if path.name != RECORD and path.stat().st_size
+    ]  # a run may fail before its first mask
     kept = 0
     if there and overwrite:
         for path in there:
             rmtree(path) if path.is_dir() else path.unlink()
-    elif there and not resume:
+    elif done and not resume:
         raise FileExistsError(
             f"'{output}' holds the masks of an earlier run: go on with it (--resume), make it anew (--overwrite), or "
             "choose another folder."
         )
-    elif there:
+    elif done:
         if not (output / RECORD).is_file():
             raise ValueError(f"'{output}' cannot be resumed: it has no {RECORD}. Choose another folder.")
         earlier = json.loads((output / RECORD).read_text(encoding="utf-8"))
