@@ -71,7 +71,7 @@ def test_who_may_name_other_adapters(monkeypatch, options, environment, others):
     app.launch(**options, limits=Limits(megabytes=2))
     assert [choice.others for choice in chosen] == [others]
     (settings,) = served
-    assert settings["max_file_size"] == 2_000_000 and settings["allowed_paths"] == []
+    assert settings["max_file_size"] == 2 * 2**20 and settings["allowed_paths"] == []
 
 
 @pytest.fixture(scope="module")

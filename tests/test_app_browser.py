@@ -232,7 +232,7 @@ class TestMistakes:
     def test_a_file_that_is_too_large(self, visitor, tmp_path):
         (tmp_path / "large.mp4").write_bytes(bytes(3_000_000))
         upload(visitor, tmp_path / "large.mp4")
-        expect(visitor.locator(".toast-body")).to_contain_text("exceeds the maximum allowed size")
+        expect(visitor.locator(".toast-body")).to_contain_text("exceed the maximum allowed size of 2 Mb")
         assert visitor.locator("#source video").count() == 0
 
     def test_a_video_that_is_too_long(self, visitor, tmp_path):

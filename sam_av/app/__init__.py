@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from .limits import Limits
+from .limits import MEGABYTE, Limits
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 DEFAULT_ADAPTERS = ("builtin:demo-sama", "builtin:demo-ap-sam")
@@ -60,7 +60,7 @@ def launch(
             server_port=port,
             share=share,
             inbrowser=open_browser,
-            max_file_size=round(limits.megabytes * 1e6),
+            max_file_size=round(limits.megabytes * MEGABYTE),
             allowed_paths=[],
             show_error=False,
             run_history=False,

@@ -16,6 +16,9 @@ from ..audio.log_mel import SAMPLING_RATE
 _CONTAINERS = "mov,matroska,webm,avi,gif,mpeg,mpegts,ogg,flv,asf,wav,w64,aiff,mp3,flac,aac,amr,caf"
 _OPTIONS = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
 
+MEGABYTE = 2**20
+"""As Gradio counts, which refuses most of what is too large while it is uploaded."""
+
 _VIDEO_PIXELS, _PICTURE_PIXELS = 4096 * 2304, 64_000_000
 
 
@@ -92,7 +95,7 @@ class Limits:
             )
 
     def _check_size(self, path: Path) -> None:
-        if (size := path.stat().st_size / 1e6) > self.megabytes:
+        if (size := path.stat().st_size / MEGABYTE) > self.megabytes:
             raise ValueError(f"'{path}' has {size:.0f} MB, and this page takes up to {self.megabytes:g} MB.")
 
     @contextmanager
