@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+BROWSER := $(VENV)/.browser
 
 # The oldest release of each dependency that sam-av supports; see the bounds in pyproject.toml.
 OLDEST := "torch==2.11.*" "torchaudio==2.11.*" "transformers==5.17.*" "accelerate==1.15.*" "huggingface_hub==1.33.*" "peft==0.19.*"
@@ -19,7 +20,7 @@ docs: $(INSTALLED)
 test: lint
 	$(BIN)/python -m pytest -m "not slow"
 
-test-slow: $(INSTALLED)
+test-slow: $(INSTALLED) $(BROWSER)
 	$(BIN)/python -m pytest -m slow
 
 lint: $(INSTALLED)
@@ -36,6 +37,13 @@ $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable ".[test]"
 	touch $@
+
+# The page's test needs a browser: the one that is here, else Playwright's own, else the system's package.
+$(BROWSER): $(INSTALLED)
+	@if $(BIN)/python tests/browser.py || $(BIN)/playwright install chromium \
+	|| { apt-get update && apt-get install --yes --no-install-recommends chromium; }; \
+	then touch $@; \
+	else echo "NO BROWSER COULD BE HAD: the tests of the web page in a browser will be SKIPPED." >&2; fi
 
 clean:
 	rm -rf .venv .venv-oldest site .mypy_cache .ruff_cache .pytest_cache

@@ -13,6 +13,7 @@ _METHODS = {
     "sama+ap-sam": "SAMA-AVS offsets in the frozen image encoder, and the sound as prompt tokens (AP-SAM)",
 }
 _NOT_STATED = "not stated"
+_NO_ADDRESS = "path/to/this/folder"
 
 
 def render_card(config: SamAVConfig, counts: str, repo_id: str | None = None) -> str:
@@ -37,11 +38,14 @@ def render_card(config: SamAVConfig, counts: str, repo_id: str | None = None) ->
     return str(ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{_body(config, counts, repo_id)}"))
 
 
+def address_card(text: str, repo_id: str) -> str:
+    """A card that was written into a folder, with the repository in which it will stand in its place."""
+    return text.replace(f'from_pretrained("{_NO_ADDRESS}")', f'from_pretrained("{repo_id}")')
+
+
 def _body(config: SamAVConfig, counts: str, repo_id: str | None) -> str:
     card = config.card
-    layers = (
-        config.adapter_layers if isinstance(config.adapter_layers, str) else ", ".join(map(str, config.adapter_layers))
-    )
+    facts = "\n".join(f"| {name} | {fact} |" for name, fact in adapter_facts(config).items())
     return f"""\
 # Audio-visual segmentation adapter
 
@@ -53,7 +57,7 @@ frozen Segment Anything base comes by reference: {_base(config)}.
 ```python
 from sam_av import SamAV
 
-model = SamAV.from_pretrained("{repo_id or "path/to/this/folder"}")
+model = SamAV.from_pretrained("{repo_id or _NO_ADDRESS}")
 for frame in model.segment("frame.png", "sound.wav"):
     print(frame.time, frame.mask.shape, frame.score)
 ```
@@ -62,12 +66,7 @@ for frame in model.segment("frame.png", "sound.wav"):
 
 | | |
 |---|---|
-| method | {_METHODS[config.method]} |
-| encoder layers adapted | {layers if config.adapts_encoder else "none"} |
-| input | {config.image_size} px, {config.resize}; audio window: {config.audio_window} |
-| audio encoder | {config.audio_encoder or "none (embeddings are passed in)"}, {config.audio_dim} values |
-| threshold | {config.threshold} |
-| file format | version {config.format_version} |
+{facts}
 
 ```
 {counts}
@@ -89,6 +88,21 @@ Categories: {", ".join(card.training_categories) or _NOT_STATED}
 |---|---|---|---|
 | {_or(card.license)} | {_or(card.base_license)} | {_or(card.data_license)} | {_or(card.checkpoint_license)} |
 """
+
+
+def adapter_facts(config: SamAVConfig) -> dict[str, str]:
+    """What an adapter is and what it takes, a text for each topic."""
+    layers = config.adapter_layers
+    adapted = layers if isinstance(layers, str) else ", ".join(map(str, layers))
+    encoder = config.audio_encoder or "none (embeddings are passed in)"
+    return {
+        "method": _METHODS[config.method],
+        "encoder layers adapted": adapted if config.adapts_encoder else "none",
+        "input": f"{config.image_size} px, {config.resize}; audio window: {config.audio_window}",
+        "audio encoder": f"{encoder}, {config.audio_dim} values",
+        "threshold": str(config.threshold),
+        "file format": f"version {config.format_version}",
+    }
 
 
 def _base(config: SamAVConfig) -> str:

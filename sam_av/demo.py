@@ -17,7 +17,7 @@ from .data.video_writer import VideoWriter
 from .hub import write_whole
 from .model import SamAV
 from .predictors import ModelPredictor
-from .viz import BACKGROUND, FAINT_INK, PictureRow, class_colour, draw_sound, grid, overlay, write_text
+from .viz import BACKGROUND, FAINT_INK, class_colour, draw_sound, overlay, swap_strip, write_text
 
 ADAPTER = "builtin:demo-sama"
 FPS = 25
@@ -121,18 +121,17 @@ def write_film(path: Path, clip: Clip, masks: np.ndarray) -> None:
 
 def draw_strip(model: SamAV, scene: Scene, k: int) -> Image.Image:
     """Frame `k` of the scene, and its masks under the two sounds."""
-    frame, pictures, columns = scene.frames[k], [scene.frames[k]], ["the picture"]
-    for number, category in enumerate((_FIRST, _SECOND), start=1):
+    frame, masks = scene.frames[k], {}
+    for category in (_FIRST, _SECOND):
         (result,) = model.segment(frame, scene.sound(category)[:SAMPLE_RATE])
         (truth,) = (thing.masks[k] for thing in scene.objects if thing.category == category)
-        pictures.append(overlay(frame, result.mask * np.uint8(number), dim=_DIM))
-        columns.append(f"it hears the {category}: IoU {_ious(result.mask[None], truth[None]).item():.2f}")
-    return grid(
+        masks[f"it hears the {category}: IoU {_ious(result.mask[None], truth[None]).item():.2f}"] = result.mask
+    return swap_strip(
+        frame,
+        masks,
         "One picture, two sounds, two masks",
         f"{ADAPTER} on a scene that it has never seen",
-        {_describe(scene).capitalize(): [PictureRow(pictures)]},
-        columns,
-        side=320,
+        _describe(scene).capitalize(),
     )
 
 

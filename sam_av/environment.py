@@ -1,6 +1,16 @@
 """What is installed, and whether torch and torchaudio go together."""
 
+import platform
 from importlib.metadata import PackageNotFoundError, version
+
+from .columns import align
+
+# What sam-av stands on, and what its extras bring, as in pyproject.toml.
+PACKAGES = (
+    "torch", "torchaudio", "torchvision", "transformers", "peft", "accelerate", "huggingface_hub", "safetensors", "av",
+    "pillow", "numpy", "scipy",
+)  # fmt: skip
+EXTRA_PACKAGES = ("datasets", "pycocotools", "ijson", "tensorboard", "matplotlib", "gradio")
 
 
 def installed_version(package: str) -> str | None:
@@ -25,3 +35,46 @@ def explain_torchaudio() -> str | None:
             '    pip install --upgrade "torch>=2.11,<2.15" "torchaudio>=2.11"'
         )
     return None
+
+
+def describe_environment() -> str:
+    """What a report of a fault should say of this machine; nothing in it names a user or a place."""
+    from . import __version__
+
+    facts = {
+        "sam-av": __version__,
+        "Python": f"{platform.python_version()} on {platform.system()} {platform.release()} ({platform.machine()})",
+    }
+    facts |= {name: installed_version(name) or "not installed" for name in PACKAGES}
+    facts["torchaudio"] += ", which CANNOT BE LOADED" if explain_torchaudio() else ", which loads beside this torch"
+    extras = {name: installed_version(name) for name in EXTRA_PACKAGES}
+    facts["extras"] = ", ".join(f"{name} {found}" for name, found in extras.items() if found) or "none"
+    facts["not installed"] = ", ".join(name for name, found in extras.items() if not found) or "none of the extras"
+    facts["FFmpeg"] = _ffmpeg()
+    facts["devices"] = _devices()
+    return align(facts)
+
+
+def _ffmpeg() -> str:
+    try:
+        import av
+    except ImportError as error:
+        return f"cannot be loaded: {error}"
+    missing = [name for name in ("libx264", "aac") if name not in av.codecs_available]
+    return f"{av.ffmpeg_version_info}, in av" + (f"; without {' and '.join(missing)}" if missing else "")
+
+
+def _devices() -> str:
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        return f"torch cannot be loaded: {error}"
+    build = f"torch is built for CUDA {torch.version.cuda}" if torch.version.cuda else "torch is built without CUDA"
+    devices = []
+    for index in range(torch.cuda.device_count()):
+        facts = torch.cuda.get_device_properties(index)
+        half = "bfloat16" if torch.cuda.is_bf16_supported() else "no bfloat16"
+        devices.append(f"cuda:{index} {facts.name} ({facts.total_memory / 2**30:.0f} GiB, {half})")
+    if torch.backends.mps.is_available():
+        devices.append("mps")
+    return ", ".join([*devices, f"cpu with {torch.get_num_threads()} threads"]) + f"; {build}"

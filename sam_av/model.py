@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
-from huggingface_hub import CommitInfo, HfApi
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub import CommitInfo
 from torch import nn
 
 from .audio import AudioEncoder, resolve_audio_encoder
@@ -16,10 +15,10 @@ from .fingerprint import fingerprint
 from .lora import has_lora, load_lora, read_lora
 from .network import AudioVisualNetwork
 from .processor import SamAVProcessor
+from .publish import naming_faults, upload
 from .sam import load_base
 from .sama_checkpoint import read_sama_checkpoint
 from .storage import (
-    CARD_NAME,
     LORA_FOLDER,
     fetch_adapter,
     has_lora_files,
@@ -249,41 +248,23 @@ class SamAV(AudioVisualNetwork):
         An existing README.md is kept. `revision` is the branch to push to, created where there is none.
         """
         self.check_publishable()
-        api = HfApi(token=token)
-        try:
-            repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
-        except HfHubHTTPError as error:
-            raise PermissionError(
-                f"The Hub does not let you write to '{repo_id}': log in (`hf auth login`). {error}"
-            ) from error
-        if revision is not None:
-            api.create_branch(repo_id, branch=revision, exist_ok=True)
-        card = f"{subfolder}/{CARD_NAME}" if subfolder else CARD_NAME
         with tempfile.TemporaryDirectory() as folder:
             self._save(Path(folder), dtype, repo_id)
-            return api.upload_folder(
-                repo_id=repo_id,
-                folder_path=folder,
-                path_in_repo=subfolder,
+            return upload(
+                Path(folder),
+                repo_id,
+                subfolder=subfolder,
                 revision=revision,
+                private=private,
+                token=token,
                 commit_message=commit_message,
                 create_pr=create_pr,
-                ignore_patterns=[CARD_NAME] if api.file_exists(repo_id, card, revision=revision) else None,
-                delete_patterns=f"{LORA_FOLDER}/*",  # an earlier push's LoRA would be loaded with these weights
             )
 
     def check_publishable(self) -> None:
         """Raises where others could not use the active adapter, since its base or audio encoder has no public name."""
-        if self.config.base_model_name_or_path is None:
-            raise ValueError(
-                "The base has no name that others can resolve, so nobody could use this adapter. Set "
-                "model.config.base_model_name_or_path to the Hub id of the base before pushing."
-            )
-        if self.audio_encoder is not None and self.config.audio_encoder is None:
-            raise ValueError(
-                "The audio encoder has no name that others can resolve, so nobody could use this adapter: register it "
-                "(sam_av.audio.register_audio_encoder) and set its `name` before pushing."
-            )
+        if faults := naming_faults(self.config, has_audio_encoder=self.audio_encoder is not None):
+            raise ValueError("\n".join(faults))
 
 
 def _placement(device: str | torch.device | None, dtype: str | torch.dtype) -> tuple[torch.device, torch.dtype]:

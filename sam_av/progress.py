@@ -28,7 +28,7 @@ class Progress:
         The plan is made once, when the run starts; it and the description are plain data, kept as JSON.
         """
         if not any(self.folder.glob("*.pt")):  # a run that failed before its first batch leaves nothing to resume
-            plan = json.dumps({"description": description, "plan": make_plan()}, indent=1)
+            plan = json.dumps({"description": description, "plan": make_plan()})
             write_whole(self.folder, {_PLAN: lambda path: path.write_text(plan, encoding="utf-8")})
             return
         earlier = self._read()["description"]

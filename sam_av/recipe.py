@@ -1,15 +1,10 @@
 """The recipe of a training: every choice that decides it, from a YAML file, from flags, or from Python."""
 
-import difflib
-import types
-import typing
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
 
-import yaml
-
 from .config import METHODS, AdapterCard, SamAVConfig, setting
+from .settings import Settings, check_known
 
 PRECISIONS = (None, "no", "bf16", "fp16")
 
@@ -22,7 +17,7 @@ WITHOUT_INFLUENCE = (
 
 
 @dataclass
-class Recipe:
+class Recipe(Settings):
     """A training. What is left out is as SAMA-AVS was published: AdamW at 2e-4, cosine, 80 epochs, batches of two."""
 
     data: str = setting("", "Training data: folder, manifest, Hub id, or scenes:1000.")
@@ -80,8 +75,7 @@ class Recipe:
     private: bool | None = setting(None, "Whether that repository is private.")
 
     def __post_init__(self) -> None:
-        for name, hint in typing.get_type_hints(type(self)).items():
-            setattr(self, name, _as(hint, getattr(self, name), name))
+        super().__post_init__()
         if not self.data:
             raise ValueError(
                 "A recipe needs `data`: a folder, a manifest, the id of a data set on the Hub, scenes:1000."
@@ -110,37 +104,14 @@ class Recipe:
             )
         if self.streaming and self.cache is not None:
             raise ValueError("A stream is not kept: leave out cache or streaming.")
-        _check_known(self.adapter, SamAVConfig, "adapter")
-        _check_known(self.card, AdapterCard, "card")
+        check_known(self.adapter, SamAVConfig, "adapter")
+        check_known(self.card, AdapterCard, "card")
         if "metrics" in self.card:
             raise ValueError("card: metrics is filled in by the training itself.")
         if taken := self.options.keys() & {"seed", "skip_bad", "streaming", "layout", "split"}:
             raise ValueError(f"{', '.join(sorted(taken))} stands beside `options` in a recipe, not inside of it.")
         if repeated := self.adapter.keys() & {"method", "image_size", "card"}:
             raise ValueError(f"{', '.join(sorted(repeated))} stands beside `adapter` in a recipe, not inside of it.")
-
-    @classmethod
-    def load(cls, path: str | Path | None, changes: dict[str, Any]) -> "Recipe":
-        """The recipe in a YAML file, with some fields changed; without a file, the changes alone."""
-        settings: dict[str, Any] = {}
-        if path is not None:
-            if not Path(path).expanduser().is_file():
-                raise FileNotFoundError(f"There is no recipe '{path}': give the path of a YAML file, or flags alone.")
-            try:
-                settings = yaml.safe_load(Path(path).expanduser().read_text(encoding="utf-8")) or {}
-            except (yaml.YAMLError, UnicodeDecodeError) as error:
-                raise ValueError(f"The recipe '{path}' is no YAML: {error}") from error
-            if not isinstance(settings, dict):
-                raise ValueError(f"The recipe '{path}' must hold names and values, such as 'batch_size: 4'.")
-        for name, value in changes.items():
-            merged = isinstance(value, dict) and isinstance(settings.get(name), dict)
-            settings[name] = {**settings[name], **value} if merged else value
-        _check_known(settings, cls, f"The recipe '{path}'" if path else "The recipe")
-        return cls(**settings)
-
-    def to_yaml(self) -> str:
-        """The recipe as text, every field in it."""
-        return yaml.safe_dump(asdict(self), sort_keys=False, allow_unicode=True)
 
     def differences(self, other: "Recipe") -> list[str]:
         """The fields in which another recipe would train something else, with both values."""
@@ -150,33 +121,3 @@ class Recipe:
             for name in mine
             if mine[name] != theirs[name] and name not in WITHOUT_INFLUENCE
         ]
-
-
-def _as(hint: Any, value: Any, name: str) -> Any:
-    """The value of a field as its annotation wants it: YAML reads 2e-4 as a text, and 1 as a whole number."""
-    if isinstance(hint, types.UnionType):
-        if value is None or value in ("null", "none"):  # as a flag says it
-            return None
-        hint = next(choice for choice in typing.get_args(hint) if choice is not type(None))
-    wanted = typing.get_origin(hint) or hint
-    if wanted is float and isinstance(value, (int, str)) and not isinstance(value, bool):
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    if wanted is str and value is False:  # how YAML reads the word no
-        return "no"
-    if hint == dict[str, float] and isinstance(value, dict):
-        return {key: _as(float, number, f"{name}: {key}") for key, number in value.items()}
-    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
-        raise ValueError(f"{name} must be {getattr(hint, '__name__', hint)}, not {value!r}.")
-    return value
-
-
-def _check_known(settings: dict[str, Any], cls: type, where: str) -> None:
-    known = [f.name for f in fields(cls)]
-    for name in settings:
-        if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=3)
-            hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else f" (known: {', '.join(known)})."
-            raise ValueError(f"{where} has no field '{name}'{hint}")

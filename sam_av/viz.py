@@ -1,9 +1,9 @@
 """Drawing: masks laid over frames, grids of pictures with captions, sounds as bars. Arrays and Pillow, nothing else."""
 
 import colorsys
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
@@ -14,7 +14,10 @@ FAINT_INK = (116, 120, 136)
 _GREY = 70
 _GAP, _MARGIN, _HEAD, _LINE = 8, 24, 122, 17  # pixels of a sheet
 _BAR, _BAR_GAP = 4, 3  # pixels of a drawn sound
+_NARROWEST = 12  # pixels of an example of 0.96 s that is still shown in a spectrogram
+_FAINT_LINE = (150, 146, 170)
 _GOLDEN_RATIO = 0.618034
+_HEAT = ((14, 10, 38), (86, 24, 112), (188, 52, 88), (246, 128, 48), (253, 240, 186))  # from quiet to loud
 _FIRST_HUE = 0.96  # the red that a binary mask is drawn in
 
 
@@ -31,26 +34,58 @@ def overlay(frame: np.ndarray, mask: np.ndarray, *, opacity: float = 0.5, dim: f
 
     What is outside of the mask fades by `dim`, from 0, as it is, to 1, a plain grey.
     """
-    colours = np.stack([class_colour(max(k, 1)) for k in range(int(mask.max()) + 1)])
-    inside, edge = mask > 0, outline(mask, thickness=max(1, round(max(frame.shape[:2]) / 200)))
-    drawn = ((1 - dim) * frame.astype(np.float32) + dim * _GREY).round().astype(np.uint8)
-    drawn[inside] = ((1 - opacity) * frame[inside] + opacity * colours[mask[inside].astype(int)]).round()
-    drawn[edge] = colours[mask[edge].astype(int)]
+    drawn = np.array(Image.fromarray(frame).point(_fade((_GREY,) * 3, dim))) if dim else frame.copy()
+    thickness = max(1, round(max(frame.shape[:2]) / 200))
+    place = _around(mask, thickness)  # a film has many frames, and little of each is mask
+    ids = mask[place]
+    edge, shown, painted = outline(ids, thickness), Image.fromarray(frame[place]), Image.fromarray(drawn[place])
+    for number in [1] if mask.dtype == bool else np.unique(ids[ids > 0]):
+        colour, inside = _rgb(class_colour(int(number))), ids == number
+        painted.paste(shown.point(_fade(colour, opacity)), (0, 0), Image.fromarray(inside))
+        painted.paste(colour, (0, 0), Image.fromarray(inside & edge))
+    drawn[place] = np.asarray(painted)
     return drawn
+
+
+def _fade(colour: tuple[int, int, int], share: float) -> list[int]:
+    """What becomes of the values of each channel when a share of a colour is mixed in: a table for `Image.point`."""
+    values = np.arange(256)
+    return [round(value) for each in colour for value in ((1 - share) * values + share * each).tolist()]
+
+
+def _rgb(colour: np.ndarray) -> tuple[int, int, int]:
+    red, green, blue = colour.tolist()
+    return red, green, blue
+
+
+def _around(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
+    """The rows and columns that hold all of a mask (H, W), and a margin around it."""
+    places = []
+    for axis in (1, 0):
+        found = np.flatnonzero(mask.any(axis=axis))
+        first, last = (found[0], found[-1]) if len(found) else (0, 0)
+        places.append(slice(int(max(0, first - margin)), int(min(last + margin + 1, mask.shape[1 - axis]))))
+    return places[0], places[1]
 
 
 def outline(mask: np.ndarray, thickness: int = 1) -> np.ndarray:
     """The pixels of a mask or of class ids (H, W) that lie within `thickness` of another value, (H, W) bool."""
-    lowest, highest = (_over_neighbours(extreme, mask, thickness) for extreme in (np.minimum, np.maximum))
-    return (mask > 0) & ((lowest != mask) | (highest != mask))
+    changes = _over_neighbours(np.minimum, mask, thickness) != mask
+    if mask.dtype != bool:  # of a binary mask the other value is the lesser one
+        changes |= _over_neighbours(np.maximum, mask, thickness) != mask
+    return (mask > 0) & changes
 
 
 def _over_neighbours(extreme: np.ufunc, mask: np.ndarray, distance: int) -> np.ndarray:
     """The least or the greatest value (H, W) within `distance` of each pixel, along the columns and then the rows."""
-    for _ in range(2):
-        padded = np.pad(mask, ((distance, distance), (0, 0)), mode="edge")
-        mask = reduce(extreme, (padded[k : k + len(mask)] for k in range(2 * distance + 1))).T
-    return mask
+    reached = np.pad(mask, distance, mode="edge")
+    for axis in (0, 1):
+        length = 1  # `reached` is over so many pixels from each one on
+        while length < 2 * distance + 1:
+            step = min(length, 2 * distance + 1 - length)
+            pair = (reached[:-step], reached[step:]) if axis == 0 else (reached[:, :-step], reached[:, step:])
+            reached, length = extreme(*pair), length + step
+    return reached
 
 
 def class_colour(number: int) -> np.ndarray:
@@ -84,6 +119,36 @@ def grid(
         for k, row in enumerate(rows):
             _draw_row(sheet, draw, row, (left, _HEAD + k * row_height), cell)
     return sheet
+
+
+def swap_strip(
+    frame: np.ndarray, masks: Mapping[str, np.ndarray], title: str, subtitle: str, name: str, *, dim: float = 0.5
+) -> Image.Image:
+    """One picture (H, W, 3) and beside it what becomes of its mask (H, W) with one sound and another.
+
+    `masks` are by their captions, each in a colour of its own; `name` stands above the picture.
+    """
+    drawn = [overlay(frame, mask * np.uint8(number), dim=dim) for number, mask in enumerate(masks.values(), start=1)]
+    return grid(title, subtitle, {name: [PictureRow([frame, *drawn])]}, ["the picture", *masks], side=320)
+
+
+def spectrogram(
+    log_mels: np.ndarray, size: tuple[int, int], *, seconds: float | None = None, example: float = 0.96
+) -> Image.Image:
+    """The spectrogram of log-mel frames (T, bands), low tones below, as a picture of a size (width, height).
+
+    With `seconds`, how long it lasts, lines show where the examples begin that frames hear under the rule "example".
+    """
+    low, high = (np.nanmin(log_mels), np.nanmax(log_mels)) if np.isfinite(log_mels).any() else (0.0, 1.0)
+    level = np.nan_to_num((log_mels.T[::-1] - low) / max(high - low, 1e-6))
+    colours = [np.interp(level, np.linspace(0, 1, len(_HEAT)), channel) for channel in np.transpose(_HEAT)]
+    image = Image.fromarray(np.stack(colours, axis=-1).astype(np.uint8)).resize(size, Image.Resampling.BILINEAR)
+    if seconds is not None and size[0] / seconds * example >= _NARROWEST:
+        draw = ImageDraw.Draw(image)
+        for k in range(1, math.ceil(seconds / example)):
+            x = round(k * example / seconds * size[0])
+            draw.line((x, 0, x, size[1]), fill=_FAINT_LINE)
+    return image
 
 
 def draw_sound(

@@ -15,8 +15,10 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import synthesis_sources as made
 import torch
 from conftest import GOLDEN, make_sam
+from films import save_film
 from local_hub import LocalHub, Repository
 from PIL import Image
 from scipy.io import wavfile
@@ -124,6 +126,7 @@ def make_stand_ins(folder: Path) -> Path:
     user = folder / "user"
     user.mkdir()
     Image.fromarray(np.zeros((360, 640, 3), np.uint8)).save(user / "street.png")
+    save_film(user / "street.mp4", 12, size=(360, 640))
     wavfile.write(user / "street.wav", 44_100, np.zeros(44_100 * 2, np.int16))
     shutil.copy(GOLDEN / "sama_tiny.pth", user / "model_epoch_best.pth")
     shutil.copy(GOLDEN / "segment_anything_tiny.pth", user / "sam_vit_b_01ec64.pth")
@@ -135,6 +138,9 @@ def make_stand_ins(folder: Path) -> Path:
         Scenes(settings, sources=(1, 1), length=n, split=part) for part, n in (("train", 6), ("val", 2), ("test", 2))
     ]
     write_dataset(chain.from_iterable(parts), user / "my-clips", "folder")
+
+    made.write_class_folders(user / "my-pictures", made.draw(8))
+    made.write_sound_folders(user / "my-sounds", 3)
 
     semantic = Scenes(settings, masks="classes", sources=(1, 1), silence=0, absent=0, length=2, split="test")
     write_dataset(semantic, user / "avss", "avss", categories=CATEGORIES)

@@ -61,6 +61,54 @@ class TestConvert:
         assert torch.equal(converted(pixels, audio).mask_logits, model(pixels, audio).mask_logits)
 
     @pytest.mark.parametrize(
+        ("source", "target", "result"),
+        [
+            (GOLDEN / "segment_anything_tiny.pth", "sam", "in transformers format to 'sam'"),
+            ("builtin:demo", "sam.pth", "230 tensors (4,286,608 bytes) in segment-anything format to 'sam.pth'"),
+            (GOLDEN / "sama_tiny.pth", "adapter", "to 'adapter', on a base without a name"),
+        ],
+    )
+    def test_dry_run_reads_and_writes_nothing(self, tmp_path, monkeypatch, capsys, source, target, result):
+        monkeypatch.chdir(tmp_path)
+        assert main(["convert", str(source), target, "--dry-run"]) == 0
+        told = capsys.readouterr().out
+        assert f"Read '{source}'" in told and result in told
+        assert list(tmp_path.iterdir()) == []
+        assert main(["convert", str(source), target]) == 0
+        assert capsys.readouterr().out.strip() == f"Wrote {told.partition('Would write ')[2].strip()}", "as it said"
+        if target != "adapter":
+            (weights,) = tmp_path.rglob("*.safetensors") if target == "sam" else tmp_path.glob(target)
+            size = int(told.partition("tensors (")[2].partition(" bytes")[0].replace(",", ""))
+            assert size < weights.stat().st_size < 1.05 * size
+
+    @pytest.mark.parametrize(
+        ("tensor", "message"),
+        [(None, "missing ['image_encoder.neck.3.bias']"), (torch.zeros(3), "do not fit each other")],
+    )
+    def test_dry_run_checks_every_tensor(self, tmp_path, capsys, tensor, message):
+        state = torch.load(GOLDEN / "segment_anything_tiny.pth", weights_only=True)
+        state["image_encoder.neck.3.bias"] = tensor
+        torch.save({name: tensor for name, tensor in state.items() if tensor is not None}, tmp_path / "sam.pth")
+        assert main(["convert", str(tmp_path / "sam.pth"), str(tmp_path / "out"), "--dry-run"]) == 1
+        error = capsys.readouterr().err
+        assert message in error and "Traceback" not in error
+
+    def test_a_failed_write_leaves_nothing(self, tmp_path, monkeypatch, capsys):
+        def fail(self, folder, **_):
+            (folder / "config.json").parent.mkdir()
+            (folder / "config.json").write_text("{}")
+            raise OSError("no space left on device")
+
+        monkeypatch.setattr("transformers.SamModel.save_pretrained", fail)
+        assert main(["convert", str(GOLDEN / "segment_anything_tiny.pth"), str(tmp_path / "out")]) == 1
+        assert "no space left" in capsys.readouterr().err and list(tmp_path.iterdir()) == []
+
+    def test_a_place_where_nothing_can_be_written(self, tmp_path, capsys):
+        (tmp_path / "file").touch()
+        assert main(["convert", str(GOLDEN / "segment_anything_tiny.pth"), str(tmp_path / "file" / "out")]) == 1
+        assert f"'{tmp_path / 'file'}' is no folder in which you may write" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
         ("arguments", "message"),
         [
             (["lost.pth", "out"], "There is no file of weights 'lost.pth'"),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sam_av.audio import read_audio
+from sam_av.audio.decode import SoundPart
 from sam_av.data.video import VideoReader
 from sam_av.data.video_writer import VideoWriter
 
@@ -94,3 +95,52 @@ def test_mistakes_are_told_before_any_work(tmp_path):
     with pytest.raises(ValueError, match="a video without a frame"):
         write(tmp_path / "film.mp4", [])
     assert not list(tmp_path.iterdir())
+
+
+def test_frames_are_shown_from_their_own_times_on(tmp_path):
+    times = [0.0, 0.1, 0.35, 0.4, 1.0, 1.0, 0.9]
+    with VideoWriter(tmp_path / "film.mp4", fps=25) as video:
+        for time in times:
+            video.write(picture(COLOURS[0]), time)
+    with av.open(tmp_path / "film.mp4") as container:
+        found = [frame.time for frame in container.decode(video=0)]
+    np.testing.assert_allclose(found, [*times[:5], 1.0001, 1.0002], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("channels", "rate", "written"),
+    [(2, 44_100, (44_100, 2)), (6, 48_000, (48_000, 6)), (1, 11_025, (11_025, 1)), (3, 192_000, (96_000, 2))],
+)
+def test_sound_in_parts_keeps_its_rate_and_channels(tmp_path, channels, rate, written):
+    seconds = np.arange(3 * rate) / rate
+    sound = np.stack([0.3 * np.sin(2 * np.pi * 300 * (k + 1) * seconds) for k in range(channels)]).astype(np.float32)
+    parts = (SoundPart(sound[:, start : start + 1000], rate) for start in range(0, sound.shape[1], 1000))
+    with VideoWriter(tmp_path / "film.mp4", 10, parts) as video:
+        for _ in range(20):
+            video.write(picture(COLOURS[0]))
+    with av.open(tmp_path / "film.mp4") as container:
+        track = container.streams.audio[0]
+        assert (track.rate, track.layout.nb_channels) == written
+        assert float(track.duration * track.time_base) == pytest.approx(2, abs=0.1)
+    heard = read_audio(tmp_path / "film.mp4").numpy()[:32_000]
+    meant = np.interp(np.arange(len(heard)) / 16_000, seconds, sound.mean(axis=0))
+    if channels != 3:  # becomes stereo by FFmpeg's own weights
+        # AAC keeps only the low tones of the channel for low frequencies of 5.1.
+        assert np.corrcoef(heard[2000:-2000], meant[2000:-2000])[0, 1] > (0.9 if channels == 6 else 0.98)
+
+
+def test_sound_that_changes_on_the_way(tmp_path):
+    parts = [SoundPart(tone(1)[None], 16_000), SoundPart(np.zeros((2, 48_000), np.float32), 48_000)]
+    with VideoWriter(tmp_path / "film.mp4", 10, parts) as video:
+        for _ in range(20):
+            video.write(picture(COLOURS[0]))
+    heard = read_audio(tmp_path / "film.mp4").numpy()
+    assert np.abs(heard[2000:14_000]).max() > 0.4 and np.abs(heard[19_000:31_000]).max() < 0.02
+    assert len(heard) == pytest.approx(32_000, abs=1500)
+
+
+def test_pixels_that_are_not_square(tmp_path):
+    with VideoWriter(tmp_path / "film.mp4", 10, pixel_aspect=Fraction(16, 15)) as video:
+        video.write(picture(COLOURS[0]))
+    with VideoReader(tmp_path / "film.mp4") as reader:
+        assert reader.pixel_aspect == Fraction(16, 15)

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -10,12 +9,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from browser import find_browser
 
 import sam_av
-from sam_av import audio, data, metrics, sam, train
+from sam_av import audio, data, metrics, sam, synthesis, train
 
 ROOT = Path(__file__).parent.parent
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+BROWSER = find_browser()
 
 
 class Loads(HTMLParser):
@@ -95,7 +95,9 @@ def test_its_search_answers_in_a_page_that_was_opened_from_a_folder(site):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", [sam_av, audio, data, metrics, sam, train], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [sam_av, audio, data, metrics, sam, synthesis, train], ids=lambda module: module.__name__
+)
 def test_every_public_name_has_its_place_in_the_api(site, module):
     pages = "\n".join(page.read_text(encoding="utf-8") for page in (site / "api").glob("*.html"))
     constants = {"PROTOCOLS"}

@@ -55,7 +55,7 @@ def test_options_matter():
 def test_score_is_the_mean_probability_inside():
     probability = torch.full((100, 100), 0.1)
     probability[:10, :10] = torch.linspace(0.6, 0.8, 100).reshape(10, 10)
-    frame = frame_mask(1.5, probability.logit(), 0.5)
+    frame = frame_mask(1.5, np.zeros((100, 100, 3), np.uint8), probability.logit(), 0.5)
     assert frame.time == 1.5 and frame.mask.sum() == 100
     assert frame.score == pytest.approx(0.7, abs=1e-4)
 
@@ -63,7 +63,7 @@ def test_score_is_the_mean_probability_inside():
 def test_score_of_an_almost_empty_mask_is_zero():
     probability = torch.full((100, 100), 0.1)
     probability[0, :9] = 0.99
-    assert frame_mask(0, probability.logit(), 0.5).score == 0
+    assert frame_mask(0, np.zeros((100, 100, 3), np.uint8), probability.logit(), 0.5).score == 0
 
 
 def test_bad_sources(tmp_path):

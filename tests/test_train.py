@@ -16,13 +16,14 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from conftest import make_model
+from conftest import make_model, make_sam
+from local_hub import LocalHub
 from safetensors.torch import load_file
 
 from sam_av import SamAV
 from sam_av.data import Scenes, write_dataset
 from sam_av.recipe import Recipe
-from sam_av.train import train
+from sam_av.train import setup, train
 from sam_av.train.log import read_log
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
@@ -47,15 +48,15 @@ def recipe(output: Path, **changes) -> Recipe:
     return Recipe(**{**settings, **changes})
 
 
-def start(recipe: Recipe, folder: Path, launcher: tuple[str, ...] = (), **options) -> subprocess.Popen:
+def start(
+    recipe: Recipe, folder: Path, launcher: tuple[str, ...] = (), env: dict[str, str] = ENVIRONMENT, **options
+) -> subprocess.Popen:
     """`python -m sam_av.train` on a recipe, in a process of its own with one thread."""
     path = folder / "recipe.yaml"
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(recipe.to_yaml())
     command = [sys.executable, *launcher, "-m", "sam_av.train", str(path)]
-    return subprocess.Popen(
-        command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
-    )
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
 
 
 def finish(process: subprocess.Popen, code: int = 0) -> str:
@@ -259,6 +260,29 @@ def test_two_processes_on_a_stream_go_on_after_sigkill(tmp_path):
     assert_same_training(tmp_path / "killed", tmp_path / "whole")
 
 
+@pytest.mark.slow
+def test_a_compiled_model_learns_the_same(tmp_path, monkeypatch):
+    """And what it saves bears the names of one that was never compiled.
+
+    The graphs are those that inductor would get, run as they are: it takes minutes to turn them into code on a CPU.
+    """
+    real = setup.Accelerator
+
+    def accelerator(*, dynamo_backend, **given):
+        return real(dynamo_backend=dynamo_backend and "aot_eager", **given)
+
+    monkeypatch.setattr(setup, "Accelerator", accelerator)
+    make_sam().save_pretrained(tmp_path / "base")
+    runs = [tmp_path / "plain", tmp_path / "compiled"]
+    for output in runs:
+        train(recipe(output, base=str(tmp_path / "base"), max_steps=2, compile=output.name == "compiled"))
+    plain, compiled = ([loss for _, loss in losses(output)] for output in runs)
+    assert compiled == pytest.approx(plain, rel=1e-4)
+    assert_equivalent_weights(*runs)
+    names = [load_file(folder / "adapter_model.safetensors").keys() for folder in runs]
+    assert names[0] == names[1]
+
+
 def test_accumulated_batches_make_one_step(tmp_path):
     train(recipe(tmp_path / "whole", batch_size=6, epochs=2))
     train(recipe(tmp_path / "parts", batch_size=2, accumulation=3, epochs=2))
@@ -410,6 +434,23 @@ def test_after_a_mistake_the_mended_recipe_may_use_the_same_folder(tmp_path):
     with pytest.raises(ValueError, match="trackers: tensorbord"):
         train(recipe(tmp_path / "run", trackers=["tensorbord"]))
     train(recipe(tmp_path / "run", epochs=1))
+
+
+def test_what_was_trained_is_pushed(tmp_path):
+    with LocalHub() as hub:
+        environment = {**ENVIRONMENT, "HF_HUB_OFFLINE": "0", **hub.environment(tmp_path / "home")}
+        wanted = recipe(tmp_path / "run", max_steps=1, push_to_hub="someone/adapter", private=True)
+        finish(start(wanted, tmp_path, env=environment))
+        assert hub.repos["someone/adapter"].private
+        files = hub.repos["someone/adapter"].find("main").files
+    assert {"config.json", "adapter_model.safetensors", "README.md"} <= files.keys()
+    assert files["adapter_model.safetensors"] == (tmp_path / "run/adapter_model.safetensors").read_bytes()
+
+
+def test_a_hub_that_cannot_be_written_to_is_told_before_anything_is_trained(tmp_path):
+    text = finish(start(recipe(tmp_path / "run", push_to_hub="someone/adapter"), tmp_path), code=1)  # it is offline
+    assert "offline" in text.lower() and "Traceback" not in text
+    assert not (tmp_path / "run/checkpoints").exists()
 
 
 def test_gpu_only_flags_say_so(tmp_path):

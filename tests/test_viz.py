@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from sam_av.viz import PictureRow, class_colour, draw_sound, grid, outline, overlay
+from sam_av.viz import PictureRow, class_colour, draw_sound, grid, outline, overlay, spectrogram, swap_strip
 
 
 def frame(height=40, width=60, value=100):
@@ -85,3 +85,21 @@ def test_a_sound_is_drawn_as_high_as_it_is_loud():
         np.flatnonzero((np.asarray(sheet) == ink).all(axis=2).any(axis=0)) for ink in ((255, 0, 0), (0, 0, 255))
     )
     assert reds.max() < 112 and blues.min() > 107
+
+
+def test_a_spectrogram_has_low_tones_below_and_a_line_for_each_example():
+    log_mels = np.zeros((400, 64))
+    log_mels[:, :8] = 5
+    drawn = np.asarray(spectrogram(log_mels, (400, 64), seconds=4.0)).astype(int).sum(axis=2)
+    assert drawn[60, 10] > 600 and drawn[10, 10] < 100  # loud below, silent above
+    lines = np.flatnonzero(drawn[10] > 300)
+    np.testing.assert_array_equal(lines, [96, 192, 288, 384])
+    assert not (np.asarray(spectrogram(log_mels, (40, 64), seconds=4.0)).sum(axis=2)[10] > 300).any(), "too narrow"
+
+
+def test_a_strip_of_swapped_sounds_shows_a_mask_for_each():
+    other = np.roll(square(), 15, axis=1)
+    strip = np.asarray(swap_strip(frame(), {"a bell": square(), "a bee": other}, "title", "subtitle", "scene"))
+    for number in (1, 2):
+        assert (np.abs(strip.astype(int) - class_colour(number)).sum(axis=-1) < 60).sum() > 100
+    assert (strip == 100).all(axis=-1).sum() > 200 * 300  # the picture as it is

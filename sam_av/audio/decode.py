@@ -3,8 +3,10 @@
 import itertools
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -13,9 +15,17 @@ import torchaudio
 from torch import Tensor
 
 from .log_mel import SAMPLING_RATE
+from .resample import StreamResampler
 
 _GAP = 0.05  # seconds; clocks are that inexact
-_CUT_SHORT = 0.95  # of the length that a file declares, which may be an estimate
+_CUT_SHORT, _SLACK = 0.95, 0.5  # of the length that a file declares, which may be an estimate; seconds
+
+
+class SoundPart(NamedTuple):
+    """A stretch of sound as it was recorded: samples (channels, n) float32 and their rate in Hz."""
+
+    samples: np.ndarray
+    rate: int
 
 
 @dataclass
@@ -51,7 +61,7 @@ class _Track:
     @property
     def stops_early(self) -> bool:
         """Whether the packets of all tracks end well before the header says; where the header says nothing, no."""
-        return self.end_of_file < _CUT_SHORT * (self.container.duration or 0) / av.time_base
+        return self.end_of_file < _CUT_SHORT * (self.container.duration or 0) / av.time_base - _SLACK
 
 
 def read_audio(path: str | Path, sampling_rate: int = SAMPLING_RATE) -> Tensor:
@@ -60,23 +70,23 @@ def read_audio(path: str | Path, sampling_rate: int = SAMPLING_RATE) -> Tensor:
     Its first sample is the start of the file: a track that starts later than the picture is preceded by silence. The
     file may be sound alone or a video, in any format that FFmpeg reads. Damaged stretches are silent, with a warning.
     """
+    return torch.cat(list(stream_audio(path, sampling_rate)))
+
+
+def stream_audio(path: str | Path, sampling_rate: int = SAMPLING_RATE) -> Iterator[Tensor]:
+    """The waveform of `read_audio` in parts (n,), so that it may be of any length. The file is opened at once."""
+    return _to_mono(stream_channels(path), sampling_rate)
+
+
+def stream_channels(path: str | Path) -> Iterator[SoundPart]:
+    """The sound of a file as it was recorded, in short parts; otherwise as `read_audio` says. Opened at once."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no sound or video file '{path}'.")
-    try:
-        with av.open(path) as container:
-            track = _Track(container, _find_stream(container, path))
-            pieces = [torchaudio.functional.resample(piece, rate, sampling_rate) for piece, rate in _mono_pieces(track)]
-            _warn_of_damage(path, track, sum(map(len, pieces)) / sampling_rate)
-    except av.FFmpegError as error:
-        raise ValueError(
-            f"'{path}' ({path.stat().st_size:,} bytes) cannot be decoded ({error.strerror}): it is empty, cut off or "
-            "no sound file. Play it, or get it again."
-        ) from error
-    samples = torch.cat(pieces)
-    if not bool(torch.isfinite(samples).all()):
-        raise ValueError(f"The sound of '{path}' holds NaN or infinite samples: export it again.")
-    return samples
+    with _errors_of(path):
+        container = av.open(path)
+        track = _Track(container, _find_stream(container, path))
+    return _decode(track, path)
 
 
 def to_mono_16k(waveform: Tensor | np.ndarray, sampling_rate: int) -> Tensor:
@@ -84,19 +94,24 @@ def to_mono_16k(waveform: Tensor | np.ndarray, sampling_rate: int) -> Tensor:
 
     Floats are taken as they are, with full scale at -1..1; integers are PCM and are scaled to it.
     """
+    mono = to_mono(waveform)
+    if sampling_rate < 1 or sampling_rate != int(sampling_rate):
+        raise ValueError(f"The sampling rate must be a whole number of samples per second, not {sampling_rate}.")
+    return torchaudio.functional.resample(mono, int(sampling_rate), SAMPLING_RATE)
+
+
+def to_mono(waveform: Tensor | np.ndarray) -> Tensor:
+    """A waveform (n,) or (channels, n), floats or PCM -> (n,) float32 at the same rate."""
     # A reversed array is a view with negative strides, which tensors cannot have.
     sound = torch.as_tensor(np.ascontiguousarray(waveform) if isinstance(waveform, np.ndarray) else waveform)
     if sound.ndim not in (1, 2) or (sound.ndim == 2 and sound.shape[0] > sound.shape[1]):
         raise ValueError(f"A waveform must be (n,) or (channels, n), not {tuple(sound.shape)}.")
     if sound.numel() == 0:
         raise ValueError(f"The waveform is empty: its shape is {tuple(sound.shape)}. Pass zeros for silence.")
-    if sampling_rate < 1 or sampling_rate != int(sampling_rate):
-        raise ValueError(f"The sampling rate must be a whole number of samples per second, not {sampling_rate}.")
     sound = _to_full_scale(sound)
     if not bool(torch.isfinite(sound).all()):
         raise ValueError("The waveform holds NaN or infinite samples: decode the sound again or leave it out.")
-    mono = sound.mean(dim=0) if sound.ndim == 2 else sound
-    return torchaudio.functional.resample(mono, int(sampling_rate), SAMPLING_RATE)
+    return sound.mean(dim=0) if sound.ndim == 2 else sound
 
 
 def _to_full_scale(sound: Tensor) -> Tensor:
@@ -120,25 +135,60 @@ def _find_stream(container: av.container.InputContainer, path: Path) -> av.Audio
     return stream
 
 
-def _mono_pieces(track: _Track) -> Iterator[tuple[Tensor, int]]:
-    """The decoded sound as stretches (n,) float32, each with its sampling rate."""
-    # A stream may change its layout or rate on the way, as joined mp3 files do; a converter takes one of each.
-    end = track.origin
-    for (_, rate), frames in itertools.groupby(track.frames(), lambda frame: (frame.layout.name, frame.sample_rate)):
-        converter = av.AudioResampler(format="fltp")
-        samples: list[np.ndarray] = []
-        for frame in frames:
-            # Where the stream's clock runs ahead of its sound, at its start or after a loss, the gap is silence: what
-            # follows must stay beside its picture.
-            gap = (end if frame.time is None else frame.time) - end
-            if gap > (_GAP if samples else 0):
-                samples.append(np.zeros(round(gap * rate), np.float32))
-                end += gap
-            # The plain mean, as in AVSBench's preparation of VGGish: FFmpeg's own downmix adds stereo channels at
-            # 0.707 each, so that it clips, and drops the low-frequency channel of 5.1.
-            samples += [converted.to_ndarray().mean(axis=0) for converted in converter.resample(frame)]
-            end += frame.samples / rate
-        yield torch.from_numpy(np.concatenate(samples)), rate
+def _to_mono(parts: Iterator[SoundPart], sampling_rate: int) -> Iterator[Tensor]:
+    """The plain mean of the channels, resampled, in parts (n,).
+
+    The mean is that of AVSBench's preparation of VGGish: FFmpeg's own downmix adds stereo channels at 0.707 each, so
+    that it clips, and drops the low-frequency channel of 5.1.
+    """
+    # A stream may change its channels or its rate on the way, as joined mp3 files do.
+    for (_, rate), alike in itertools.groupby(parts, lambda part: (len(part.samples), part.rate)):
+        resampler = StreamResampler(rate, sampling_rate)
+        for part in alike:
+            yield resampler.push(torch.from_numpy(part.samples.mean(axis=0)))
+        yield resampler.flush()
+
+
+def _decode(track: _Track, path: Path) -> Iterator[SoundPart]:
+    """The decoded sound; where the stream's clock runs ahead of it, at its start or after a loss, there is silence."""
+    end, seconds = track.origin, 0.0
+    with _errors_of(path), track.container:
+        for (_, rate), frames in itertools.groupby(
+            track.frames(), lambda frame: (frame.layout.name, frame.sample_rate)
+        ):
+            converter, first = av.AudioResampler(format="fltp"), True  # a converter takes one layout and rate
+            for frame in frames:
+                gap = (end if frame.time is None else frame.time) - end
+                # What follows must stay beside its picture.
+                if gap > (0 if first else _GAP):
+                    yield from _silence(len(frame.layout.channels), rate, gap)
+                    end, seconds = end + gap, seconds + gap
+                for converted in converter.resample(frame):
+                    samples = converted.to_ndarray()
+                    if not np.isfinite(samples).all():
+                        raise ValueError(f"The sound of '{path}' holds NaN or infinite samples: export it again.")
+                    yield SoundPart(samples, rate)
+                end, seconds, first = end + frame.samples / rate, seconds + frame.samples / rate, False
+        _warn_of_damage(path, track, seconds)
+
+
+def _silence(channels: int, rate: int, seconds: float) -> Iterator[SoundPart]:
+    """Silence in parts of at most a second, since a gap may be of hours."""
+    samples = round(seconds * rate)
+    for start in range(0, samples, rate):
+        yield SoundPart(np.zeros((channels, min(rate, samples - start)), np.float32), rate)
+
+
+@contextmanager
+def _errors_of(path: Path) -> Iterator[None]:
+    """Turns what FFmpeg says of a file into an error that names it."""
+    try:
+        yield
+    except av.FFmpegError as error:
+        raise ValueError(
+            f"'{path}' ({path.stat().st_size:,} bytes) cannot be decoded ({error.strerror}): it is empty, cut off or "
+            "no sound file. Play it, or get it again."
+        ) from error
 
 
 def _warn_of_damage(path: Path, track: _Track, seconds: float) -> None:

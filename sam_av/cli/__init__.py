@@ -6,15 +6,20 @@ from types import ModuleType
 
 from .. import __version__
 from ..environment import explain_torchaudio
-from . import check_data, convert, demo, evaluate, train
+from . import app, check_data, convert, demo, evaluate, info, push, segment, synthesize, train
 
 # A verb's module has HELP, add_arguments(parser) and run(options), and imports nothing heavy before it runs.
 _VERBS: dict[str, ModuleType] = {
     "demo": demo,
+    "segment": segment,
     "train": train,
     "evaluate": evaluate,
+    "synthesize": synthesize,
     "check-data": check_data,
     "convert": convert,
+    "push": push,
+    "app": app,
+    "info": info,
 }
 
 

@@ -15,6 +15,7 @@ from .writing import file_name, write_video
 
 FIELDS = (
     "id", "image", "video", "audio", "mask", "masks", "rle", "polygon", "time", "times", "category", "split",
+    "origin",
 )  # fmt: skip
 TREE = """\
 manifest.jsonl (or .csv)     a row for each clip, with these fields (all but `image` or `video` may be left out):
@@ -24,7 +25,8 @@ manifest.jsonl (or .csv)     a row for each clip, with these fields (all but `im
   time | times               seconds of the frame, or of the frames of a video, in increasing order
   mask | rle | polygon       the truth of that one frame: a PNG, a COCO run-length encoding, or COCO polygons
   masks                      or of each frame of `times`: a list of those, null where there is none
-  category, split            of the clip; a row without a split is in all of them"""
+  category, split            of the clip; a row without a split is in all of them
+  origin                     where the row comes from, in whatever form; nothing is made of it"""
 
 NAMES = ("manifest.jsonl", "manifest.csv")
 ENDINGS = (".jsonl", ".csv")

@@ -1,4 +1,4 @@
-"""Masks as COCO writes them, polygons and run lengths, to arrays and back. Needs pycocotools."""
+"""Masks as COCO writes them, polygons and run lengths, to arrays and back."""
 
 from collections.abc import Sequence
 from types import ModuleType
@@ -84,10 +84,6 @@ def _run_lengths(counts: str | bytes) -> Sequence[int]:
 
 
 def _coco_masks() -> ModuleType:
-    try:
-        from pycocotools import mask
-    except ImportError as error:
-        raise ImportError(
-            'Masks as polygons or run-length encodings need pycocotools: pip install "sam-av[data]"'
-        ) from error
+    from pycocotools import mask  # few readers need it
+
     return mask

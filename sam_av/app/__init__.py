@@ -1,0 +1,73 @@
+"""The web page: a film or a picture in, the masks of what sounds out, in a browser."""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from .limits import MEGABYTE, Limits
+
+LOCAL = ("127.0.0.1", "localhost", "::1")
+DEFAULT_ADAPTERS = ("builtin:demo-sama", "builtin:demo-ap-sam")
+
+
+def launch(
+    adapters: Sequence[str] = DEFAULT_ADAPTERS,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    share: bool = False,
+    any_adapter: bool = False,
+    limits: Limits | None = None,
+    device: str | None = None,
+    open_browser: bool = False,
+) -> None:
+    """Serves the page until it is interrupted.
+
+    Args:
+        adapters: what visitors may choose from; the first one is loaded before the page opens.
+        host: address to listen at; by default this machine alone, or what GRADIO_SERVER_NAME says, as on a Space.
+        port: port to listen at; by default the first free one from 7860 on.
+        share: make a public link through Gradio's servers for as long as the page is open.
+        any_adapter: let visitors name other adapters of the Hub, too. On a page that only this machine sees they may,
+            and folders of this machine as well.
+        limits: what a visitor may ask for.
+        device: None takes CUDA, MPS or CPU in that order.
+        open_browser: open the page in a browser.
+    """
+    try:
+        import gradio
+    except ImportError as error:
+        raise ImportError('The page needs Gradio: pip install "sam-av[app]"') from error
+    host = host or os.environ.get("GRADIO_SERVER_NAME") or LOCAL[0]
+    alone = host in LOCAL and not share and gradio.utils.get_space() is None
+    with tempfile.TemporaryDirectory(prefix="sam-av-app-") as folder:
+        # Gradio serves what lies in these two, and nothing else is allowed: see `blocks.launch` below.
+        os.environ["GRADIO_TEMP_DIR"] = str(Path(folder) / "served")
+        os.environ["GRADIO_EXAMPLES_CACHE"] = str(Path(folder) / "served" / "examples")
+
+        from .adapters import AdapterChoice
+        from .examples import write_examples
+        from .looks import CSS, THEME
+        from .page import Page
+
+        limits = limits or Limits()
+        choice = AdapterChoice(adapters, "any" if alone else "hub" if any_adapter else "none", device)
+        choice.load(adapters[0])
+        page = Page(choice, limits, Path(folder) / "runs", write_examples(Path(folder) / "examples"))
+        page.build().launch(
+            server_name=host,
+            server_port=port,
+            share=share,
+            inbrowser=open_browser,
+            max_file_size=round(limits.megabytes * MEGABYTE),
+            allowed_paths=[],
+            show_error=False,
+            run_history=False,
+            enable_monitoring=False,
+            footer_links=["gradio", "settings"],
+            ssr_mode=False,
+            mcp_server=False,
+            theme=THEME,
+            css=CSS,
+        )

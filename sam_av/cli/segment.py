@@ -1,0 +1,154 @@
+"""Masks of what sounds in a video, a picture or a folder of them: an overlay with the sound, files, a timeline."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..film.run import FilmReport
+
+HELP = "run an adapter on your own video, picture, or folder of them"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `sam-av segment`."""
+    parser.add_argument("source", type=Path, help="video, picture, or a folder of them")
+    parser.add_argument("--adapter", required=True, help="adapter (Hub id or folder), or builtin:demo-sama")
+    parser.add_argument("--audio", type=Path, metavar="FILE", help="its sound, where that is not the video's own track")
+    parser.add_argument("--output", type=Path, help="folder to write to (default: outputs/<name of the source>)")
+    parser.add_argument(
+        "--formats",
+        nargs="+",
+        choices=["overlay", "png", "timeline"],
+        default=["overlay", "timeline"],
+        help="what to write beside masks.jsonl (default: overlay timeline)",
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
+    parser.add_argument("--overwrite", action="store_true", help="make the folder's files anew")
+
+    which = parser.add_argument_group("which frames, and what they hear")
+    which.add_argument("--fps", type=float, metavar="N", help="frames a second to look at (default: every frame)")
+    which.add_argument(
+        "--mask-fps", type=float, metavar="N", help="new masks a second, carried by the frames between (default: each)"
+    )
+    which.add_argument("--time", type=float, metavar="SECONDS", help="what sounds now: only the frame at this time")
+    which.add_argument(
+        "--window",
+        choices=["example", "centered", "causal"],
+        help="which 0.96 s a frame hears: as AVSBench has it, around it, or up to it (default: as it was trained)",
+    )
+
+    masks = parser.add_argument_group("masks", "Values that end in @SECONDS hold from then on; such may be repeated.")
+    masks.add_argument("--threshold", action="append", metavar="P", help="probability (default: the adapter's own)")
+    masks.add_argument("--point", action="append", metavar="X,Y", help="a click on the object, in pixels")
+    masks.add_argument("--background-point", action="append", metavar="X,Y", help="a click beside it")
+    masks.add_argument("--box", action="append", metavar="L,T,R,B", help="left, top, right, bottom in pixels")
+    masks.add_argument(
+        "--smoothing", type=float, default=0.0, metavar="SECONDS", help="average over time (default: off)"
+    )
+
+    model = parser.add_argument_group("model")
+    model.add_argument("--base", help="the adapter's base, instead of the one that it names")
+    model.add_argument("--audio-encoder", help="local weights of the adapter's audio encoder")
+    model.add_argument("--batch-size", type=int, default=4, help="frames that run together (default: %(default)s)")
+    model.add_argument("--device", help="cuda, mps, cpu; by default the best that there is")
+    model.add_argument(
+        "--dtype",
+        choices=["auto", "float32", "bfloat16", "float16"],
+        default="auto",
+        help="of the frozen image encoder (default: %(default)s: bfloat16 on CUDA, else float32)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs `sam-av segment`; its exit code is 1 where a source is damaged, and 130 after Ctrl-C."""
+    if not options.source.exists():
+        raise FileNotFoundError(f"There is no video, picture or folder '{options.source}'.")
+    prompts = _prompts(options)
+    output = options.output or Path("outputs") / options.source.resolve().stem
+
+    import torch
+    from accelerate import PartialState
+
+    from ..film.clips import find_clips, segment_clips
+    from ..film.run import segment_to_folder
+    from ..model import SamAV
+
+    state = PartialState(cpu=options.device == "cpu")
+    if not options.source.is_dir() and not state.is_main_process:
+        return 0  # one film is not shared
+    model = SamAV.from_pretrained(
+        options.adapter,
+        base=options.base,
+        audio_encoder=options.audio_encoder,
+        device=options.device or state.device,
+        dtype="auto" if options.dtype == "auto" else getattr(torch, options.dtype),
+    )
+    settings = {
+        "formats": options.formats,
+        "resume": options.resume,
+        "overwrite": options.overwrite,
+        "time": options.time,
+        "fps": options.fps,
+        "mask_fps": options.mask_fps,
+        "window": options.window,
+        "smoothing": options.smoothing,
+        "batch_size": options.batch_size,
+        **prompts,
+    }
+    if not options.source.is_dir():
+        report = segment_to_folder(model, options.source, output, options.audio, **settings)
+        print(_text_of(report, output))
+        return 128 + report.signal if report.signal else int(report.damage is not None)
+    if options.audio is not None:
+        raise ValueError("--audio goes with one video; in a folder the sound of dog.gif is dog.wav beside it.")
+    share = find_clips(options.source)[state.process_index :: state.num_processes]
+    reports, problems = segment_clips(model, share, output, **settings)
+    for report in reports:
+        print(_text_of(report, output / report.name))
+    for name, problem in problems.items():
+        print(f"{name}: {problem}", file=sys.stderr)
+    stopped = max((report.signal for report in reports), default=0)
+    damaged = any(report.damage for report in reports)
+    return 128 + stopped if stopped else int(bool(problems) or damaged)
+
+
+def _text_of(report: "FilmReport", output: Path) -> str:
+    count = f"{report.frames:,} frame{'s' * (report.frames != 1)}"
+    lines = [f"{report.name}: masks of {count}, up to {report.seconds:.2f} s, in '{output}'."]
+    if report.damage:
+        lines.append(f"The source breaks off there: {report.damage}")
+    if report.signal:
+        lines.append("Stopped; the files are whole up to there. The same command with --resume goes on.")
+    return "\n".join([*lines, *(f"  {path}" for path in report.files)])
+
+
+def _prompts(options: argparse.Namespace) -> dict[str, Any]:
+    """The thresholds, clicks and boxes as `MaskSettings` takes them."""
+    clicks: dict[float, list[tuple[list[float], int]]] = {}
+    for texts, label, name in ((options.point, 1, "--point"), (options.background_point, 0, "--background-point")):
+        for text in texts or []:
+            point, time = _numbers(text, 2, f"{name} takes X,Y or X,Y@SECONDS")
+            clicks.setdefault(time, []).append((point, label))
+    boxes = [_numbers(text, 4, "--box takes L,T,R,B or L,T,R,B@SECONDS") for text in options.box or []]
+    limits = [_numbers(text, 1, "--threshold takes P or P@SECONDS") for text in options.threshold or []]
+    prompts: dict[str, dict[float, Any]] = {
+        "threshold": {time: limit for (limit,), time in limits},
+        "points": {time: [point for point, _ in some] for time, some in clicks.items()},
+        "point_labels": {time: [label for _, label in some] for time, some in clicks.items()},
+        "box": {time: box for box, time in boxes},
+    }
+    return {name: value for name, value in prompts.items() if value}
+
+
+def _numbers(text: str, count: int, form: str) -> tuple[list[float], float]:
+    """The numbers of a text, and the seconds behind its @, which are 0 without one."""
+    values, _, time = text.partition("@")
+    try:
+        numbers = [float(value) for value in values.split(",")]
+        if len(numbers) != count:
+            raise ValueError(f"{len(numbers)} numbers")
+        return numbers, float(time or 0)
+    except ValueError as error:
+        raise ValueError(f"{form}, not '{text}'.") from error

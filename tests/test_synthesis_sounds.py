@@ -1,0 +1,139 @@
+"""Tables and folders of sounds, the choice among them, and how they are dealt out."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import synthesis_sources as made
+from data_sets import cut_off
+
+from sam_av.data.writing import write_waveform
+from sam_av.synthesis.categories import CategoryMap
+from sam_av.synthesis.class_folders import SoundFolders
+from sam_av.synthesis.dealing import Dealer, scale
+from sam_av.synthesis.hearing import choose_sounds
+from sam_av.synthesis.recipe import SynthesisRecipe
+from sam_av.synthesis.same_files import first_of_same
+from sam_av.synthesis.sounds import FSD50K, AudioSet, VGGSound
+from sam_av.synthesis.tally import Tally
+
+
+def everything(_name: str) -> bool:
+    return True
+
+
+@pytest.fixture
+def vggsound(tmp_path):
+    made.write_vggsound(tmp_path, 5)
+    return tmp_path
+
+
+class TestTables:
+    def test_vggsound(self, vggsound):
+        source = VGGSound(str(vggsound / "vggsound.csv"), str(vggsound / "clips"))
+        assert source.labels()["bee, wasp, etc. buzzing"] == 5
+        clips = source.clips("bee, wasp, etc. buzzing".__eq__)
+        assert len(clips) == 5 and all(clip.path.stem.startswith(clip.recording) for clip in clips)
+        only = VGGSound(str(vggsound / "vggsound.csv"), str(vggsound / "clips"), splits=["test"])
+        assert only.labels().total() == 4
+
+    def test_audioset(self, tmp_path):
+        made.write_audioset(tmp_path, 2)
+        source = AudioSet(str(tmp_path / "segments.csv"), str(tmp_path / "labels.csv"), str(tmp_path / "clips"))
+        assert source.labels() == {"Music, any": 8, "Dog": 2, "Bee": 2, "Car": 2, "Bell": 2}
+        assert [clip.labels for clip in source.clips("Dog".__eq__)] == [("Dog", "Music, any")] * 2
+        text = (tmp_path / "segments.csv").read_text()
+        (tmp_path / "segments.csv").write_text(text + 'as000000000, 0.0, 10.0, "/m/lost"\nbroken, x, y\n')
+        source.clips(everything)
+        assert source.tally.counts["unknown label id"] == source.tally.counts["bad row of sounds"] == 1
+
+    def test_fsd50k(self, tmp_path):
+        made.write_fsd50k(tmp_path, 2)
+        paths = [str(tmp_path / name) for name in ("dev.csv", "clips")]
+        source = FSD50K(*paths, info=str(tmp_path / "info.json"), splits=["train"])
+        (clip, *others) = source.clips("dog".__eq__)
+        assert not others and clip.labels == ("dog", "Animal") and "creativecommons" in clip.license
+        with pytest.raises(ValueError, match="lacks fname and labels"):
+            FSD50K(str(tmp_path / "info.json"), paths[1]).labels()
+
+    def test_faults_are_counted(self, vggsound):
+        table = vggsound / "vggsound.csv"
+        first = table.read_text().splitlines()[0]
+        table.write_text(table.read_text() + f"{first}\nlost,3,dog barking,train\nno,number,dog barking,train\nshort\n")
+        source = VGGSound(str(table), str(vggsound / "clips"), license="CC BY 4.0")
+        clips = source.clips(everything)
+        assert len(clips) == 20 and all(clip.license == "CC BY 4.0" for clip in clips)
+        assert source.tally.counts == {"missing sound": 1, "bad row of sounds": 2, "duplicate sound": 1}
+        assert source.tally.examples["missing sound"] == ["lost_000003"]
+
+
+class TestChoice:
+    @pytest.fixture
+    def choose(self, tmp_path):
+        (tmp_path / "map.yaml").write_text(made.map_text())
+        made.write_sound_folders(tmp_path / "snd", 6)
+
+        def choose(sources=None, **changes):
+            tally = Tally()
+            settings = {"splits": {"train": 8, "test": 2}, "workers": 0, **changes}
+            recipe = SynthesisRecipe(pictures=["x"], sounds=["y"], **settings)
+            sources = sources or [SoundFolders(str(tmp_path / "snd"))]
+            heard = choose_sounds(sources, CategoryMap.load(tmp_path / "map.yaml"), everything, recipe, tally)
+            return heard, tally
+
+        return choose
+
+    def test_short_and_damaged_sounds_are_counted(self, tmp_path, choose):
+        files = sorted((tmp_path / "snd/dog").iterdir())
+        write_waveform(files[0], np.ones(16_000, np.float32) / 2)
+        cut_off(files[1], 0.01)
+        heard, tally = choose()
+        assert tally.counts == {"sound shorter than asked": 1, "unreadable sound": 1}
+        assert "(1.00 s)" in tally.examples["sound shorter than asked"][0]
+        assert sum(map(len, heard["dog"].values())) == 4
+        _, tally = choose(seconds=10)
+        assert tally.counts["sound shorter than asked"] == 23
+
+    def test_every_part_hears_every_category(self, choose):
+        heard, _ = choose(splits={"train": 1000, "validate": 1, "test": 1})
+        assert all(set(parts) == {"train", "validate", "test"} for parts in heard.values())
+
+    def test_a_category_with_fewer_recordings_than_parts_is_left_out(self, tmp_path, choose):
+        for path in sorted((tmp_path / "snd/bell").iterdir())[1:]:
+            path.unlink()
+        heard, tally = choose()
+        assert set(heard) == {"dog", "bee", "car"}
+        assert tally.examples["category with too few sounds for all parts"] == ["bell (none for test)"]
+
+    def test_a_sound_of_two_categories_is_of_none(self, tmp_path, choose):
+        made.write_fsd50k(tmp_path / "fsd", 4)
+        table = tmp_path / "fsd/dev.csv"
+        table.write_text(table.read_text().replace('"dog,Animal"', '"dog,bee"', 1))
+        _, tally = choose([FSD50K(str(table), str(tmp_path / "fsd/clips"))])
+        assert tally.counts["sound of several categories"] == 1
+
+
+class TestDealing:
+    def test_parts_have_their_shares_of_every_category(self):
+        dealer = Dealer({"train": 0.8, "test": 0.2, "none": 0.0})
+        rng = np.random.default_rng(0)
+        counts: dict[str, Counter[str]] = {"a": Counter(), "b": Counter()}
+        for _ in range(1000):
+            category = "a" if rng.random() < 0.03 else "b"
+            counts[category][dealer.deal([category])] += 1
+        for parts in counts.values():
+            assert set(parts) == {"train", "test"}
+            assert parts["test"] == pytest.approx(parts.total() / 5, abs=1)
+
+    def test_numbers_that_are_too_large_shrink_in_proportion(self):
+        assert scale({"train": 80, "validate": 10, "test": 10}, 200) == {"train": 80, "validate": 10, "test": 10}
+        assert scale({"train": 80, "validate": 10, "test": 10}, 50) == {"train": 40, "validate": 5, "test": 5}
+        assert sum(scale({"train": 52_609, "validate": 5_000, "test": 5_000}, 1_001).values()) == 1_001
+
+    def test_same_files_are_found_whatever_their_ends(self, tmp_path):
+        contents = {"a": b"x" * 20_000, "b": b"x" * 10_000 + b"y" + b"x" * 9_999, "c": b"x" * 20_000, "d": b"x"}
+        paths = {name: tmp_path / name for name in contents}
+        for name, content in contents.items():
+            paths[name].write_bytes(content)
+        found = first_of_same(paths.values())
+        assert {path.name: first.name for path, first in found.items()} == {"a": "a", "b": "b", "c": "a", "d": "d"}
