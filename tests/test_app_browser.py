@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 import zipfile
 from pathlib import Path
+from urllib.parse import quote
 
 import av
 import numpy as np
@@ -56,7 +57,7 @@ class Server:
     def status(self, path):
         """What a request for a file of the server gets."""
         try:
-            with urllib.request.urlopen(f"{self.url}/gradio_api/file={path}", timeout=30) as reply:
+            with urllib.request.urlopen(f"{self.url}/gradio_api/file={quote(str(path))}", timeout=30) as reply:
                 return reply.status
         except urllib.error.HTTPError as error:
             return error.code
@@ -232,7 +233,7 @@ class TestMistakes:
     def test_a_file_that_is_too_large(self, visitor, tmp_path):
         (tmp_path / "large.mp4").write_bytes(bytes(3_000_000))
         upload(visitor, tmp_path / "large.mp4")
-        expect(visitor.locator(".toast-body")).to_contain_text("exceed the maximum allowed size of 2 Mb")
+        expect(visitor.locator(".toast-body")).to_contain_text("exceed the maximum allowed size of 2.0 Mb")
         assert visitor.locator("#source video").count() == 0
 
     def test_a_video_that_is_too_long(self, visitor, tmp_path):
