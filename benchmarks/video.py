@@ -4,6 +4,7 @@ A film is generated, 720p with sound, and segmented by the tiny adapter of the d
 """
 
 import gc
+import os
 import tempfile
 import threading
 import time
@@ -30,6 +31,8 @@ MODES = {"every frame": {}, "1 mask a second, carried": {"mask_fps": 1}}
 NOTES = """\
 {machine}. A film of {width} x {height} pixels, {fps} frames a second, with sound. The model is `builtin:demo-sama`, a
 SAM that sees 128 px: the smallest that there is, so that what stands around it weighs the most. Batches of {batch}.
+
+When it began, {load:.1f} processes wanted the machine's {cores} cores; an idle machine has 0.
 
 "Model alone" has the frames in memory: preparing them, the sound's spectrogram, the networks, masks in the film's size.
 "All" is `sam-av segment`: decoding, the same, drawing, H.264 and AAC, mask rows, timeline. Seconds of wall time and of
@@ -112,6 +115,7 @@ def main() -> None:
     parser.add_argument("--fps", type=int, default=25)
     parser.set_defaults(batch=4, repeats=3)
     options = parser.parse_args()
+    load = os.getloadavg()[0]
     model = SamAV.from_pretrained("builtin:demo-sama", device=options.device)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -132,6 +136,8 @@ def main() -> None:
         batch=options.batch,
         repeats=options.repeats,
         seconds=options.seconds,
+        load=load,
+        cores=os.cpu_count(),
     )
     text = f"# A video in, masks out: the cost around the model\n\n{notes}{bench.table(head, rows)}{memory}"
     bench.write(f"video-{torch.device(options.device).type}", text)

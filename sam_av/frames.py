@@ -49,7 +49,7 @@ def video_frames(
 
 
 def _listen(video: VideoReader, listener: Listener, fps: float | None, mask_fps: float | None) -> Iterator[Frame]:
-    due = 0.0
+    due = float("-inf")
     with video:
         for time, picture in video.frames() if fps is None else _at_rate(video, fps):
             hears = mask_fps is None or time >= due - _CLOSE

@@ -104,6 +104,19 @@ def push_folder(
         return upload(Path(folder), repo_id, private=private, revision=revision)
 
 
+def create_repository(repo_id: str, *, private: bool | None = None, token: str | bool | None = None) -> str:
+    """The full id of a repository that one may write to, which is created where there is none."""
+    api = HfApi(token=token)
+    try:
+        return api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+    except HfHubHTTPError as error:
+        raise PermissionError(
+            f"The Hub does not let you write to '{repo_id}': log in (`hf auth login`). {error}"
+        ) from error
+    except httpx.TransportError as error:
+        raise ConnectionError(f"The Hub cannot be reached at {api.endpoint}: {error}") from error
+
+
 def upload(
     folder: Path,
     repo_id: str,
@@ -116,15 +129,7 @@ def upload(
     create_pr: bool = False,
 ) -> CommitInfo:
     """Uploads all of a folder to a repository, which is created where there is none; a card that is there is kept."""
-    api = HfApi(token=token)
-    try:
-        repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
-    except HfHubHTTPError as error:
-        raise PermissionError(
-            f"The Hub does not let you write to '{repo_id}': log in (`hf auth login`). {error}"
-        ) from error
-    except httpx.TransportError as error:
-        raise ConnectionError(f"The Hub cannot be reached at {api.endpoint}: {error}") from error
+    repo_id, api = create_repository(repo_id, private=private, token=token), HfApi(token=token)
     if revision is not None:
         api.create_branch(repo_id, branch=revision, exist_ok=True)
     card = f"{subfolder}/{CARD_NAME}" if subfolder else CARD_NAME

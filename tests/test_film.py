@@ -306,7 +306,7 @@ class TestFolders:
         Image.fromarray(picture(3)).save(clips / "mute.png")
         assert main(["segment", str(clips), "--adapter", ADAPTER, "--output", str(tmp_path / "out")]) == 1
         said = capsys.readouterr()
-        assert "dog: masks of 12 frames" in said.out and "bee: masks of 1 frames" in said.out
+        assert "dog: masks of 12 frames" in said.out and "bee: masks of 1 frame," in said.out
         assert (
             "broken: " in said.err and "cannot be decoded" in said.err and "mute: segment needs the sound" in said.err
         )

@@ -17,6 +17,7 @@ import psutil
 import pytest
 import torch
 from conftest import make_model, make_sam
+from local_hub import LocalHub
 from safetensors.torch import load_file
 
 from sam_av import SamAV
@@ -47,15 +48,15 @@ def recipe(output: Path, **changes) -> Recipe:
     return Recipe(**{**settings, **changes})
 
 
-def start(recipe: Recipe, folder: Path, launcher: tuple[str, ...] = (), **options) -> subprocess.Popen:
+def start(
+    recipe: Recipe, folder: Path, launcher: tuple[str, ...] = (), env: dict[str, str] = ENVIRONMENT, **options
+) -> subprocess.Popen:
     """`python -m sam_av.train` on a recipe, in a process of its own with one thread."""
     path = folder / "recipe.yaml"
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(recipe.to_yaml())
     command = [sys.executable, *launcher, "-m", "sam_av.train", str(path)]
-    return subprocess.Popen(
-        command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
-    )
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
 
 
 def finish(process: subprocess.Popen, code: int = 0) -> str:
@@ -433,6 +434,23 @@ def test_after_a_mistake_the_mended_recipe_may_use_the_same_folder(tmp_path):
     with pytest.raises(ValueError, match="trackers: tensorbord"):
         train(recipe(tmp_path / "run", trackers=["tensorbord"]))
     train(recipe(tmp_path / "run", epochs=1))
+
+
+def test_what_was_trained_is_pushed(tmp_path):
+    with LocalHub() as hub:
+        environment = {**ENVIRONMENT, "HF_HUB_OFFLINE": "0", **hub.environment(tmp_path / "home")}
+        wanted = recipe(tmp_path / "run", max_steps=1, push_to_hub="someone/adapter", private=True)
+        finish(start(wanted, tmp_path, env=environment))
+        assert hub.repos["someone/adapter"].private
+        files = hub.repos["someone/adapter"].find("main").files
+    assert {"config.json", "adapter_model.safetensors", "README.md"} <= files.keys()
+    assert files["adapter_model.safetensors"] == (tmp_path / "run/adapter_model.safetensors").read_bytes()
+
+
+def test_a_hub_that_cannot_be_written_to_is_told_before_anything_is_trained(tmp_path):
+    text = finish(start(recipe(tmp_path / "run", push_to_hub="someone/adapter"), tmp_path), code=1)  # it is offline
+    assert "offline" in text.lower() and "Traceback" not in text
+    assert not (tmp_path / "run/checkpoints").exists()
 
 
 def test_gpu_only_flags_say_so(tmp_path):

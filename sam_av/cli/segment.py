@@ -16,9 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, help="video, picture, or a folder of them")
     parser.add_argument("--adapter", required=True, help="adapter (Hub id or folder), or builtin:demo-sama")
     parser.add_argument("--audio", type=Path, metavar="FILE", help="its sound, where that is not the video's own track")
-    parser.add_argument(
-        "--output", type=Path, default=Path("outputs/segment"), help="folder to write to (default: %(default)s)"
-    )
+    parser.add_argument("--output", type=Path, help="folder to write to (default: outputs/<name of the source>)")
     parser.add_argument(
         "--formats",
         nargs="+",
@@ -68,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
     if not options.source.exists():
         raise FileNotFoundError(f"There is no video, picture or folder '{options.source}'.")
     prompts = _prompts(options)
+    output = options.output or Path("outputs") / options.source.resolve().stem
 
     import torch
     from accelerate import PartialState
@@ -99,15 +98,15 @@ def run(options: argparse.Namespace) -> int:
         **prompts,
     }
     if not options.source.is_dir():
-        report = segment_to_folder(model, options.source, options.output, options.audio, **settings)
-        print(_text_of(report, options.output))
+        report = segment_to_folder(model, options.source, output, options.audio, **settings)
+        print(_text_of(report, output))
         return 128 + report.signal if report.signal else int(report.damage is not None)
     if options.audio is not None:
         raise ValueError("--audio goes with one video; in a folder the sound of dog.gif is dog.wav beside it.")
     share = find_clips(options.source)[state.process_index :: state.num_processes]
-    reports, problems = segment_clips(model, share, options.output, **settings)
+    reports, problems = segment_clips(model, share, output, **settings)
     for report in reports:
-        print(_text_of(report, options.output / report.name))
+        print(_text_of(report, output / report.name))
     for name, problem in problems.items():
         print(f"{name}: {problem}", file=sys.stderr)
     stopped = max((report.signal for report in reports), default=0)
@@ -116,7 +115,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _text_of(report: "FilmReport", output: Path) -> str:
-    lines = [f"{report.name}: masks of {report.frames:,} frames, up to {report.seconds:.2f} s, in '{output}'."]
+    count = f"{report.frames:,} frame{'s' * (report.frames != 1)}"
+    lines = [f"{report.name}: masks of {count}, up to {report.seconds:.2f} s, in '{output}'."]
     if report.damage:
         lines.append(f"The source breaks off there: {report.damage}")
     if report.signal:

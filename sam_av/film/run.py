@@ -118,38 +118,38 @@ def segment_to_folder(
         files = {name: output / file for name, file in _FILM_FILES.items() if name in formats}
         duration, films = _film_outputs(files, source, source if audio is None else Path(audio), fps)
         outputs += films
-    masks = Ahead(_masks(model, frames, chosen, output / ROWS, kept), depth=8)
+    masks = Ahead(_masks(model, frames, chosen, output / ROWS, kept), depth=4)
     report = FilmReport(source.name, [output / ROWS, *files.values()])
-    bar = tqdm(
-        desc=source.name,
-        total=duration,
-        bar_format=_BAR if duration else None,
-        disable=not show_progress,
-    )
+    bar = tqdm(desc=source.name, total=duration, bar_format=_BAR if duration else None, disable=not show_progress)
     with StopRequest() as stop, closing(masks), bar, ExitStack() as stack:
         for each in outputs:
             stack.enter_context(each)
-        while not stop.signal:
-            try:
-                frame = next(masks)
-            except StopIteration:
-                report.finished = True
-                break
-            except ValueError as error:
-                if not report.frames:
-                    raise
-                report.damage = str(error)
-                break
-            for each in outputs:
-                each.write(frame)
-            report.frames += 1
-            report.seconds = frame.time
-            bar.update(min(frame.time, duration or frame.time) - bar.n)  # it cannot show more than all
-        report.signal = stop.signal
-        if not report.frames:
-            raise KeyboardInterrupt
+        _write(masks, outputs, report, stop, bar)
     _write_record(output, {**record, **report.facts()})
     return report
+
+
+def _write(masks: Iterator[FrameMask], outputs: list[Output], report: FilmReport, stop: StopRequest, bar: tqdm) -> None:
+    """Writes masks until they are over, the source breaks off, or somebody asks for a stop."""
+    while not stop.signal:
+        try:
+            frame = next(masks)
+        except StopIteration:
+            report.finished = True
+            break
+        except ValueError as error:
+            if not report.frames:
+                raise
+            report.damage = str(error)
+            break
+        for each in outputs:
+            each.write(frame)
+        report.frames += 1
+        report.seconds = frame.time
+        bar.update(min(frame.time, bar.total or frame.time) - bar.n)  # it cannot show more than all
+    report.signal = stop.signal
+    if not report.frames:
+        raise KeyboardInterrupt  # stopped before there was anything to keep
 
 
 def _masks(

@@ -23,6 +23,7 @@ from ..frozen_cache import freeze
 from ..hub import write_whole
 from ..model import SamAV
 from ..predictors import ModelPredictor
+from ..publish import create_repository
 from ..recipe import Recipe
 from ..samples import ClipSamples, Sample, SampleMaker
 from ..scoring import scoring_for
@@ -62,6 +63,8 @@ def train(recipe: Recipe, *, model: SamAV | None = None) -> dict[str, Any]:
     write_card(recipe, model, data, [])  # refuses what no card knows before there is anything to lose
     if recipe.push_to_hub is not None:
         model.check_publishable()
+        if accelerator.is_main_process:
+            create_repository(recipe.push_to_hub, private=recipe.private)  # whether one may is known before, not after
     run = _Run(recipe, output, accelerator, model, data)
     run.resume()
     if accelerator.is_main_process:
