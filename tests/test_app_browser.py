@@ -298,11 +298,12 @@ class TestPrivacy:
         with urllib.request.urlopen(f"{server.url}/gradio_api/queue/data?session_hash=byhand", timeout=60) as reply:
             told = reply.read().decode()
         assert "process_completed" in told and '"success":false' in told and "score" not in told
+        assert "it was not uploaded by a user" in "".join(server.lines)
 
 
 def test_a_visitor_who_stops_leaves_nothing(visitor, server):
     (folder,) = server.temporary.glob("sam-av-app-*")
-    before = set((folder / "runs").glob("*"))
+    before, lines = set((folder / "runs").glob("*")), len(server.lines)
     visitor.get_by_role("button", name="A bell, then a bee").click()
     visitor.wait_for_selector("#source video")
     run(visitor, "25 masks a second")
@@ -310,12 +311,12 @@ def test_a_visitor_who_stops_leaves_nothing(visitor, server):
     visitor.click("#stop")
     visitor.wait_for_timeout(5000)
     assert set((folder / "runs").glob("*")) <= before
-    assert not any("Traceback" in line for line in server.lines), "".join(server.lines)
+    assert not any("Traceback" in line for line in server.lines[lines:]), "".join(server.lines)
 
 
 def test_ctrl_c_leaves_nothing_behind(tmp_path):
     server = Server(temporary=tmp_path)
     assert list(tmp_path.glob("sam-av-app-*"))
     server.process.send_signal(2)
-    assert server.process.wait(60) == 0
+    assert server.process.wait(60) in (0, 130), "closed, or interrupted before it was quite open"
     assert not list(tmp_path.glob("sam-av-app-*")) and not any("Traceback" in line for line in server.lines)
