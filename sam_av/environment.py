@@ -8,9 +8,9 @@ from .columns import align
 # What sam-av stands on, and what its extras bring, as in pyproject.toml.
 PACKAGES = (
     "torch", "torchaudio", "torchvision", "transformers", "peft", "accelerate", "huggingface_hub", "safetensors", "av",
-    "pillow", "numpy", "scipy",
+    "pillow", "numpy", "scipy", "pycocotools",
 )  # fmt: skip
-EXTRA_PACKAGES = ("datasets", "pycocotools", "ijson", "tensorboard", "matplotlib", "gradio")
+EXTRA_PACKAGES = ("datasets", "tensorboard", "matplotlib", "gradio")
 
 
 def installed_version(package: str) -> str | None:

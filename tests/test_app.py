@@ -110,6 +110,7 @@ class TestEvents:
         *_, first = page.find("video", str(film), None, None, "builtin:demo-sama", 1.0, None)
         *_, second = page.find("video", str(film), None, None, "builtin:demo-sama", 1.0, first[0])
         assert not first[0].folder.exists() and second[0].folder.is_dir()
+        assert list(page.write(first[0], 0.5)) == [], "whose files were still being written"
 
     def test_before_there_is_anything(self, page):
         assert page.draw(None, 0, 0.5)[0] is None

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 import zipfile
 from pathlib import Path
+from urllib.parse import quote
 
 import av
 import numpy as np
@@ -56,7 +57,7 @@ class Server:
     def status(self, path):
         """What a request for a file of the server gets."""
         try:
-            with urllib.request.urlopen(f"{self.url}/gradio_api/file={path}", timeout=30) as reply:
+            with urllib.request.urlopen(f"{self.url}/gradio_api/file={quote(str(path))}", timeout=30) as reply:
                 return reply.status
         except urllib.error.HTTPError as error:
             return error.code
@@ -232,7 +233,7 @@ class TestMistakes:
     def test_a_file_that_is_too_large(self, visitor, tmp_path):
         (tmp_path / "large.mp4").write_bytes(bytes(3_000_000))
         upload(visitor, tmp_path / "large.mp4")
-        expect(visitor.locator(".toast-body")).to_contain_text("exceed the maximum allowed size of 2 Mb")
+        expect(visitor.locator(".toast-body")).to_contain_text("exceed the maximum allowed size of 2.0 Mb")
         assert visitor.locator("#source video").count() == 0
 
     def test_a_video_that_is_too_long(self, visitor, tmp_path):
@@ -297,11 +298,12 @@ class TestPrivacy:
         with urllib.request.urlopen(f"{server.url}/gradio_api/queue/data?session_hash=byhand", timeout=60) as reply:
             told = reply.read().decode()
         assert "process_completed" in told and '"success":false' in told and "score" not in told
+        assert "it was not uploaded by a user" in "".join(server.lines)
 
 
 def test_a_visitor_who_stops_leaves_nothing(visitor, server):
     (folder,) = server.temporary.glob("sam-av-app-*")
-    before = set((folder / "runs").glob("*"))
+    before, lines = set((folder / "runs").glob("*")), len(server.lines)
     visitor.get_by_role("button", name="A bell, then a bee").click()
     visitor.wait_for_selector("#source video")
     run(visitor, "25 masks a second")
@@ -309,12 +311,12 @@ def test_a_visitor_who_stops_leaves_nothing(visitor, server):
     visitor.click("#stop")
     visitor.wait_for_timeout(5000)
     assert set((folder / "runs").glob("*")) <= before
-    assert not any("Traceback" in line for line in server.lines), "".join(server.lines)
+    assert not any("Traceback" in line for line in server.lines[lines:]), "".join(server.lines)
 
 
 def test_ctrl_c_leaves_nothing_behind(tmp_path):
     server = Server(temporary=tmp_path)
     assert list(tmp_path.glob("sam-av-app-*"))
     server.process.send_signal(2)
-    assert server.process.wait(60) == 0
+    assert server.process.wait(60) in (0, 130), "closed, or interrupted before it was quite open"
     assert not list(tmp_path.glob("sam-av-app-*")) and not any("Traceback" in line for line in server.lines)

@@ -174,7 +174,7 @@ class TestAudit:
         figures = page.count("<figure>")
         assert 6 < figures <= 24 and page.count("<audio") == figures and page.count("data:audio/wav") == figures
         if layout == "avs-synthetic":
-            assert "likely: Mind the &lt;size&gt;." in page and "calls likely: bell" in capsys.readouterr().out
+            assert "Link: likely. Mind the &lt;size&gt;." in page and "calls likely: bell" in capsys.readouterr().out
         with Image.open(tmp_path / "set/audit/sheet.png") as sheet:
             assert sheet.width > 600
         assert not (tmp_path / "set/annotations.csv").exists() and not (tmp_path / "set/manifest.jsonl").exists()

@@ -229,7 +229,7 @@ class Page:
         if run is None:
             yield [gr.skip()] * 4
             return
-        with _told():
+        with _told(run):
             if not run.is_video:
                 path = run.write_picture(threshold)
                 download = gr.DownloadButton("Download the picture", value=path, visible=True)
@@ -294,10 +294,15 @@ def _forget(run: Run | None) -> None:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Tells a visitor what went wrong, with the names of files and no folder of the server."""
+def _told(run: Run | None = None) -> Iterator[None]:
+    """Tells a visitor what went wrong, with the names of files and no folder of the server.
+
+    Of a run that a later one has replaced meanwhile there is nothing to tell.
+    """
     try:
         yield
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
+        if run is not None and not run.folder.is_dir():
+            return
         message = _PATH.sub(r"'\1'", str(error))
         raise gr.Error(message, duration=30, title="That did not work", print_exception=False) from error

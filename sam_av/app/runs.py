@@ -86,10 +86,10 @@ class Run:
 
     def frame(self, number: int, threshold: float, size: tuple[int, int] | None = None) -> FrameMask:
         """A frame that the model ran on with its mask, at a size (H, W), or at the one at which the page shows it."""
-        picture = Image.open(self.folder / _picture_name(number))
-        height, width = size or (picture.height, picture.width)
-        logits = self._logits(number, (height, width))
-        return frame_mask(self.times[number], np.asarray(picture.resize((width, height))), logits, threshold)
+        with Image.open(self.folder / _picture_name(number)) as picture:
+            height, width = size or (picture.height, picture.width)
+            pixels = np.asarray(picture.resize((width, height)))
+        return frame_mask(self.times[number], pixels, self._logits(number, (height, width)), threshold)
 
     def write_timeline(self, threshold: float) -> Path:
         """The sheet of frames, sound, mask area and score over time."""

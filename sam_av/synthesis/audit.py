@@ -34,7 +34,7 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #20222c; background: #fafafc
 h1 { font-size: 22px; } h2 { font-size: 18px; margin: 28px 0 4px; } .faint { color: #747888; }
 .row { display: flex; flex-wrap: wrap; gap: 16px; } figure { margin: 8px 0; width: 240px; }
 figure img { width: 240px; display: block; margin-bottom: 4px; } audio { width: 240px; height: 32px; }
-figcaption { font-size: 12px; overflow-wrap: anywhere; }
+figcaption { font-size: 12px; overflow-wrap: anywhere; } pre { white-space: pre-wrap; }
 """
 
 
@@ -160,7 +160,7 @@ def _about(name: str, plan: Plan, category_map: CategoryMap) -> str:
         for side, of_side in (("seen", category.pictures), ("heard", category.sounds))
         if of_side
     ]
-    note = [f"{category.link}: {category.note}" if category.note else category.link]
+    note = [f"Link: {category.link}. {category.note}" if category.note else f"Link: {category.link}"]
     return html.escape(". ".join([f"{count:,} triplets", *sides, *note]))
 
 

@@ -55,6 +55,11 @@ class Triplet:
     noise_snr: float | None = None
     origin: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_mixed(self) -> bool:
+        """Whether its sound is not that of a file as it is."""
+        return self.rule == MIXTURE or self.noise_snr is not None
+
 
 @dataclass(eq=False)
 class _Draft:

@@ -6,7 +6,7 @@ import os
 import pickle
 import shutil
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -82,7 +82,7 @@ class _Files:
 
     def put_sound(self, triplet: Triplet) -> str:
         """The sound of a triplet: the file itself, or one that is mixed."""
-        if triplet.rule == "mixture" or triplet.noise_snr is not None:
+        if triplet.is_mixed:
             name = f"audios/{triplet.id}.wav"
             self._write(name, encode_wav(mix_sounds(triplet, self.recipe.seconds)))
             return name
@@ -264,7 +264,7 @@ class _ShardWriter(_Rows):
     def _sound(self, triplet: Triplet) -> tuple[str, bytes]:
         """The sound as a file's ending and what it holds; of a video, or mixed, a wav."""
         suffix = Path(triplet.sounds[0][1]).suffix.lower()
-        if triplet.rule != "mixture" and triplet.noise_snr is None and suffix in SOUNDS:
+        if not triplet.is_mixed and suffix in SOUNDS:
             return suffix, Path(triplet.sounds[0][1]).read_bytes()
         return ".wav", encode_wav(mix_sounds(triplet, self.recipe.seconds))
 
@@ -329,7 +329,7 @@ class HubWriter(_ShardWriter):
         shard.cast_column("audio", datasets.Audio()).to_parquet(path)
 
 
-WRITERS: dict[str, type[ManifestWriter | AVSSyntheticWriter | WebDatasetWriter | HubWriter]] = {
+WRITERS: dict[str, Callable[[Path, SynthesisRecipe], Writer]] = {
     "avs-synthetic": AVSSyntheticWriter,
     "manifest": ManifestWriter,
     "webdataset": WebDatasetWriter,
