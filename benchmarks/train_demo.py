@@ -23,7 +23,7 @@ STAGES = {
     "sama": ("demo-sama", "demo-sama-quiet"),
     "audio-blind": ("demo-sama", "demo-sama-quiet"),
     "sama-ap-sam": ("demo-sama-ap-sam", "demo-sama-quiet"),
-    "ap-sam": ("demo-ap-sam",),
+    "ap-sam": ("demo-ap-sam", "demo-ap-sam-quiet"),
 }
 
 
