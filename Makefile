@@ -17,8 +17,9 @@ demo: $(INSTALLED)
 docs: $(INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+# A worker for each core, each with one thread, and a file's tests in one of them: its fixtures are made once.
 test: lint
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --numprocesses auto --dist loadfile
 
 test-slow: $(INSTALLED) $(BROWSER)
 	$(BIN)/python -m pytest -m slow
