@@ -114,7 +114,7 @@ class SoundFolders:
                 if name in clips:
                     self.tally.add("two sounds of a name", f"{folder}/{path.name}")
                 else:
-                    recording = f"{folder}/{path.stem}"
+                    recording = f"{self.name}/{folder}/{path.stem}"
                     clips[name] = SoundClip(name, path, (folder,), recording, self.name, self.license)
         return list(clips.values())
 

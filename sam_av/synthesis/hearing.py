@@ -113,10 +113,20 @@ def _drop_short(
 def _join_recordings(
     clips: list[tuple[SoundClip, str]], same: dict[Path, Path]
 ) -> dict[str, list[tuple[SoundClip, str]]]:
-    """The clips by their recordings; a file that holds the same as an earlier one is of that one's recording."""
+    """The clips by their recordings; two recordings that share what a file holds are one, with all their clips."""
+    joined: dict[str, str] = {}
+
+    def first(recording: str) -> str:
+        while (other := joined.get(recording, recording)) != recording:
+            recording = other
+        return recording
+
     of_file: dict[Path, str] = {}
+    for clip, _ in clips:
+        earlier = first(of_file.setdefault(same[clip.path], clip.recording))
+        if (later := first(clip.recording)) != earlier:
+            joined[later] = earlier
     recordings: dict[str, list[tuple[SoundClip, str]]] = {}
     for clip, category in clips:
-        recording = of_file.setdefault(same[clip.path], f"{clip.source}/{clip.recording}")
-        recordings.setdefault(recording, []).append((clip, category))
+        recordings.setdefault(first(clip.recording), []).append((clip, category))
     return recordings
