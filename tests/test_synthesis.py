@@ -19,6 +19,7 @@ from sam_av.cli import main
 from sam_av.data import open_dataset
 from sam_av.data.check import check_data
 from sam_av.data.media import read_waveform
+from sam_av.data.writing import write_picture
 from sam_av.synthesis import EmptyJoin, SynthesisRecipe, synthesize
 from sam_av.synthesis.run import PROGRESS, REPORT
 
@@ -144,6 +145,31 @@ def test_masks_are_those_of_the_things(sources, tmp_path):
             np.testing.assert_array_equal(clip.masks[0], filled)
             compared += 1
     assert compared > 20
+
+
+def test_no_mask_overwrites_another_whose_triplet_reads_alike(sources, tmp_path):
+    """The mixture of dog and bee in `park`, and the bee in `park-dog`, would both be `coco-park-dog-bee`."""
+    things = {"park": ("dog", "bee"), "park-dog": ("bee",), "park-bee": ("dog",)}  # a mixture has either order
+    coco: dict = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "dog"}, {"id": 2, "name": "bee"}]}
+    for k, (name, seen) in enumerate(things.items()):
+        write_picture(tmp_path / f"images/{name}.jpg", np.full((32, 32, 3), 80 * k, np.uint8))
+        coco["images"].append({"id": k, "file_name": f"{name}.jpg", "height": 32, "width": 32})
+        for category in seen:
+            top = 10 * k
+            outline = [[0, top, 32, top, 32, top + 10, 0, top + 10]]
+            number, of = len(coco["annotations"]), 1 + ("dog", "bee").index(category)
+            coco["annotations"].append({"id": number, "image_id": k, "category_id": of, "segmentation": outline})
+    (tmp_path / "coco.json").write_text(json.dumps(coco))
+    pictures = [{"kind": "coco", "annotations": f"{tmp_path}/coco.json", "images": f"{tmp_path}/images"}]
+    report = synthesize(
+        recipe_of(sources, tmp_path / "set", layout="manifest", pictures=pictures, mixtures=1.0, splits={"train": 3})
+    )
+    assert report.rules == {"mixture": 1, "single": 2}
+    tops = {f"coco-{name}": 10 * k for k, name in enumerate(things)}
+    rows = {row["id"]: row["origin"]["picture"]["id"] for row in rows_of(tmp_path / "set")}
+    assert len(rows) == 3
+    for clip in open_dataset(tmp_path / "set", "train"):
+        assert clip.masks[0].any(axis=1).argmax() == tops[rows[clip.id]]
 
 
 def test_open_images_masks_come_to_the_size_of_the_picture(sources, tmp_path):

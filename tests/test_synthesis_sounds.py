@@ -1,5 +1,6 @@
 """Tables and folders of sounds, the choice among them, and how they are dealt out."""
 
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -93,6 +94,21 @@ class TestChoice:
         assert sum(map(len, heard["dog"].values())) == 4
         _, tally = choose(seconds=10)
         assert tally.counts["sound shorter than asked"] == 23
+
+    def test_ids_are_apart_where_names_read_alike(self, tmp_path, choose):
+        (tmp_path / "map.yaml").write_text(
+            "categories: {dog: {sounds: {folder: [dog-bark]}}, bee: {}, car: {}, bell: {}}\n"
+        )
+        folders = tmp_path / "snd"
+        (folders / "dog/0.wav").rename(folders / "dog/bark-1.wav")
+        (folders / "dog-bark").mkdir()
+        (folders / "dog/1.wav").rename(folders / "dog-bark/1.wav")
+        shutil.copy(folders / "dog/2.wav", folders / "dog/2.flac")  # one sound in two forms
+        source = SoundFolders(str(folders))
+        heard, _ = choose([source])
+        assert source.tally.counts == {"two sounds of a name": 1}
+        ids = [clip.id for parts in heard.values() for clips in parts.values() for clip in clips]
+        assert len(ids) == len(set(ids)) == 24 and {"snd-dog-bark-1", "snd-dog-bark-1-2"} <= set(ids)
 
     def test_every_part_hears_every_category(self, choose):
         heard, _ = choose(splits={"train": 1000, "validate": 1, "test": 1})

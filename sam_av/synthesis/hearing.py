@@ -12,6 +12,7 @@ from ..data.media import read_waveform
 from ..digest import digest
 from .categories import CategoryMap
 from .dealing import Dealer
+from .pictures import name_apart
 from .recipe import SynthesisRecipe
 from .same_files import first_of_same
 from .sounds import SoundClip, SoundSource
@@ -74,6 +75,7 @@ def _linked(
                 tally.add("sound of several categories", f"{clip.id} ({', '.join(sorted(categories))})")
             else:
                 clips.append((clip, categories.pop()))
+    name_apart(clip for clip, _ in clips)
     return clips
 
 

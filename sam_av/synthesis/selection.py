@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .categories import CategoryMap
-from .pictures import Picture, PictureSource, Thing
+from .pictures import Picture, PictureSource, Thing, name_apart
 from .recipe import SynthesisRecipe
 from .same_files import first_of_same
 from .tally import Tally
@@ -72,7 +72,7 @@ def select(
             annotated.add(category)
             if (piece := _fit(Seen(picture, category, things, source), recipe, tally)) is not None:
                 selection.seen.setdefault(picture, []).append(piece)
-    _name_apart(selection.seen)
+    name_apart(selection.seen)
     return selection
 
 
@@ -123,14 +123,3 @@ def _fit(piece: Seen, recipe: SynthesisRecipe, tally: Tally) -> Seen | None:
         return None
     piece.things = taken
     return piece
-
-
-def _name_apart(pictures: dict[Picture, list[Seen]]) -> None:
-    """Sees to it that no two pictures are called alike, as the same number in train2017 and val2017 would be."""
-    taken: set[str] = set()
-    for picture in pictures:
-        name, number = picture.id, 2
-        while picture.id in taken:
-            picture.id = f"{name}-{number}"
-            number += 1
-        taken.add(picture.id)
