@@ -20,7 +20,10 @@ from sam_av.data import open_dataset
 from sam_av.data.check import check_data
 from sam_av.data.media import read_waveform
 from sam_av.data.writing import write_picture
+from sam_av.progress import Progress
 from sam_av.synthesis import EmptyJoin, SynthesisRecipe, synthesize
+from sam_av.synthesis.output import WRITERS, Chunk
+from sam_av.synthesis.plan import make_plan
 from sam_av.synthesis.run import PROGRESS, REPORT
 
 SPLITS = ("train", "validate", "test")
@@ -375,6 +378,19 @@ class TestTakenUpAgain:
         synthesize(recipe_of(sources, output, **changes))
         assert contents(output) == contents(whole)
         assert {name: (output / name).stat().st_mtime_ns for name in written} == written, "what was whole is not redone"
+
+    def test_what_was_killed_before_anything_was_kept_is_not_mixed_into_another_set(self, sources, tmp_path):
+        recipe = recipe_of(sources, tmp_path / "set", layout="webdataset", seed=1)
+        plan = make_plan(recipe)
+        (tmp_path / "set/audit").mkdir(parents=True)
+        (tmp_path / "set/audit/index.html").write_text("looked at")
+        Progress(tmp_path / "set" / PROGRESS).begin({"seed": 1}, plan.to_dict)
+        WRITERS["webdataset"](tmp_path / "set", recipe).write(Chunk("train", 0, 99, plan.triplets[:3]))
+        assert [path.name for path in (tmp_path / "set/data").iterdir()] == ["train-00000-of-00099.tar"]
+        report = synthesize(recipe_of(sources, tmp_path / "set", layout="webdataset"))
+        assert not (tmp_path / "set/data/train-00000-of-00099.tar").exists()
+        assert len(list(open_dataset(tmp_path / "set", "train", streaming=True))) == report.made["train"]
+        assert (tmp_path / "set/audit/index.html").read_text() == "looked at"
 
     def test_ended_it_is_not_done_again(self, sources, tmp_path):
         first = synthesize(recipe_of(sources, tmp_path / "set"))
