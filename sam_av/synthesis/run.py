@@ -80,6 +80,7 @@ def synthesize(recipe: SynthesisRecipe) -> SynthesisReport:
     _write(chunks, root, recipe, progress)
     rows, kept = _gather(chunks, progress, plan)
     if not kept:
+        _clear(root)  # the sources may be mended, and all that was kept is that nothing could be made
         raise EmptyJoin("No triplet could be made:\n" + "\n".join(plan.left_out.lines()))
     WRITERS[recipe.layout](root, recipe).conclude(rows, plan.pool)
     report = _report(plan, kept, recipe)
