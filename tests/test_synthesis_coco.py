@@ -1,6 +1,7 @@
 """COCO and LVIS files: read as a stream, with every fault counted under its cause."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -158,6 +159,21 @@ class TestThings:
         things = source.things(everything)
         assert len({thing.picture.id for thing in things}) == 4
         assert source.names().total() == len(things)
+
+    def test_each_file_numbers_its_annotations_from_one(self, tmp_path):
+        """As train and val do; a file that is named twice is read once."""
+        paths = [str(made.write_coco(tmp_path / str(k), made.draw(2, seed=k))) for k in (1, 2)]
+        for k, path in enumerate(paths, start=1):
+            data = json.loads(Path(path).read_text())
+            for image in data["images"]:
+                image["file_name"] = f"{k}/{image['file_name']}"
+            Path(path).write_text(json.dumps(data))
+            shutil.copytree(tmp_path / f"{k}/images", tmp_path / f"all/{k}")
+        alone = [CocoPictures(path, str(tmp_path / "all")).things(everything) for path in paths]
+        source = CocoPictures([*paths, paths[0]], str(tmp_path / "all"))
+        things = source.things(everything)
+        assert [thing.picture.path for thing in things] == [thing.picture.path for of in alone for thing in of]
+        assert source.names().total() == len(things) == sum(map(len, alone)) and not source.tally.counts.total()
 
 
 @pytest.mark.slow
