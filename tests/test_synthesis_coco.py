@@ -114,6 +114,28 @@ class TestFaults:
         assert counts["duplicate image id"] == counts["missing picture"] == counts["picture without a size"] == 1
         assert counts["bad entry of images"] == 1
 
+    def test_a_name_with_folders_is_tried_as_it_is_before_its_end(self, coco, tmp_path):
+        images = tmp_path / "images"
+        for k, name in enumerate(("a/b/x.jpg", "b/x.jpg", "x.jpg", "b/y.jpg", "y.jpg", "z.jpg")):
+            (images / name).parent.mkdir(parents=True, exist_ok=True)
+            (images / name).write_bytes(bytes(k))
+        names = ["a/b/x.jpg", "c/b/x.jpg", "c/c/x.jpg", "c/b/y.jpg", "http://set.org/train/z.jpg"]
+        pictures = [{"id": k, "file_name": name, "height": 64, "width": 64} for k, name in enumerate(names)]
+        rows = [{"id": k, "image_id": k, "segmentation": [SQUARE]} for k in range(len(names))]
+        found = [
+            thing.picture.path.relative_to(images).as_posix()
+            for thing in coco(*rows, images=pictures).things(everything)
+        ]
+        assert found == ["a/b/x.jpg", "b/x.jpg", "x.jpg", "b/y.jpg", "z.jpg"]
+
+    @pytest.mark.parametrize("name", ["../outside.jpg", "a/../../outside.jpg", "{root}/outside.jpg", ".."])
+    def test_a_name_does_not_lead_out_of_the_folder(self, coco, tmp_path, name):
+        (tmp_path / "outside.jpg").write_bytes(b"x")
+        images = [{"id": 1, "file_name": name.format(root=tmp_path), "height": 64, "width": 64}]
+        source = coco({"id": 1, "segmentation": [SQUARE]}, images=images)
+        assert not source.things(everything)
+        assert source.tally.counts["name that leads out of the folder"] == 1
+
     def test_other_files_are_refused(self, tmp_path, coco):
         (tmp_path / "other.json").write_text('{"videos": [{"id": 1}]}')
         with pytest.raises(ValueError, match="has no `images` or no `categories`"):

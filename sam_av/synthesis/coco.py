@@ -191,12 +191,14 @@ class _AnnotationFile:
     def _picture(self, number: int, present: frozenset[str]) -> Picture | None:
         """A picture whose file is there."""
         record = self._images[number]
-        candidates = [str(record[name]) for name in ("file_name", "coco_url") if record.get(name)]
-        paths = [self._disk.root / "/".join(name.split("/")[-parts:]) for name in candidates for parts in (1, 2)]
-        path = next((path for path in paths if self._disk.has(path)), None)
+        names = [str(record[name]) for name in ("file_name", "coco_url") if record.get(name)]
+        try:
+            path = next(filter(None, map(self._find, names)), None)
+        except ValueError:
+            self._source.tally.add("name that leads out of the folder", f"{number} ({names[0]})")
+            return None
         if path is None:
-            wanted = paths[0].name if paths else "no file_name"
-            self._source.tally.add("missing picture", f"{number} ({wanted})")
+            self._source.tally.add("missing picture", f"{number} ({names[0] if names else 'no file_name'})")
             return None
         size = (record.get("height"), record.get("width"))
         if not all(type(side) is int and side > 0 for side in size):
@@ -213,6 +215,12 @@ class _AnnotationFile:
             negative=self._names_of(record.get("neg_category_ids", ())),
             partial=self._names_of(record.get("not_exhaustive_category_ids", ())),
         )
+
+    def _find(self, name: str) -> Path | None:
+        """The file of that name, or of its end: sets are unpacked deeper or less deep than their metadata say."""
+        parts = name.split("/")
+        tails = ["/".join(parts[-count:]) for count in (len(parts), 2, 1)]
+        return next((path for path in map(self._disk.path, tails) if self._disk.has(path)), None)
 
     def _names_of(self, numbers: Iterable[int]) -> frozenset[str]:
         return frozenset(self._categories[number] for number in numbers if number in self._categories)
