@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import synthesis_sources as made
 import yaml
+from PIL import Image
 
 from sam_av.cli import main
 from sam_av.data import open_dataset
@@ -455,6 +456,24 @@ def test_damaged_files_are_left_out_and_counted(sources, tmp_path):
     )
     assert counts["coco: missing picture"] == 1
     assert len(open_dataset(tmp_path / "set", "train")) == report.made["train"]
+
+
+def test_a_broken_png_ends_no_run(sources, tmp_path):
+    """As a picture, of which the header is whole, and as a mask."""
+    shutil.copytree(sources / "mine", tmp_path / "mine")
+    for path in (tmp_path / "mine/images").rglob("*.jpg"):
+        with Image.open(path) as image:
+            image.save(path.with_suffix(".png"))
+        path.unlink()
+    broken = [sorted((tmp_path / "mine" / side / "dog").iterdir())[k] for side, k in (("images", 0), ("masks", 1))]
+    for path in broken:
+        content = path.read_bytes()
+        place = content.index(b"IDAT") + 4
+        path.write_bytes(content[:place] + bytes(40) + content[place + 40 :])
+    recipe = recipe_of(sources, tmp_path / "set", pictures=[f"{tmp_path}/mine"], splits={"train": 20})
+    counts = synthesize(recipe).left_out.counts
+    assert counts["unreadable picture"] == counts["unreadable mask"] == 1
+    assert len(list((tmp_path / "set/images").iterdir())) > 2
 
 
 @pytest.mark.parametrize("name", ["published", "composed"])
