@@ -313,7 +313,7 @@ class TestComposition:
 
 
 def test_all_instances_are_one_mask(sources, tmp_path):
-    """Two dogs in a picture: one of them, the larger, or both; with one that is a crowd, none is whole."""
+    """Two dogs in a picture: one of them, the larger, or both; with a crowd or a mere box, none is whole."""
     data = json.loads((sources / "coco/instances.json").read_text())
     (tmp_path / "coco").mkdir()
     dog = next(number for number, name in enumerate(made.CATEGORIES, start=1) if name == "dog")
@@ -324,8 +324,10 @@ def test_all_instances_are_one_mask(sources, tmp_path):
     path = tmp_path / "coco/instances.json"
     pictures = [{"kind": "coco", "annotations": str(path), "images": f"{sources}/coco/images"}]
     areas = {}
-    for name, crowd in (("one", 0), ("all", 0), ("crowd", 1)):
+    for name, crowd in (("one", 0), ("all", 0), ("crowd", 1), ("box", 0)):
         extra["iscrowd"] = crowd
+        if name == "box":
+            del extra["segmentation"]
         path.write_text(json.dumps(data))
         instances = "one" if name == "one" else "all"
         recipe = recipe_of(
@@ -333,7 +335,7 @@ def test_all_instances_are_one_mask(sources, tmp_path):
         )
         report = synthesize(recipe)
         clips = {clip.category: clip for clip in open_dataset(tmp_path / name, "train")}
-        if name == "crowd":
+        if name in ("crowd", "box"):
             assert "dog" not in clips and report.left_out.counts["not every instance has a mask"] == 1
         else:
             areas[name] = int(clips["dog"].masks.sum())

@@ -97,7 +97,18 @@ class TestFaults:
 
     def test_missing_fields(self, coco):
         source = coco({"id": 1, "segmentation": [SQUARE]}, {"id": 2})
-        assert len(source.things(everything)) == 1 and source.tally.counts["bad annotation"] == 1
+        assert len(source.things(everything)) == 1
+        assert +source.tally.counts == {"annotation without an outline": 1}
+
+    @pytest.mark.parametrize(
+        "box", [{}, {"segmentation": None}, {"segmentation": []}, {"segmentation": [[*SQUARE[:-1], 99.0]]}]
+    )
+    def test_what_has_no_outline_is_there_all_the_same(self, coco, box):
+        source = coco({"id": 1, "segmentation": [SQUARE]}, {"id": 2, **box}, {"id": 3, "category_id": 2, **box})
+        (thing,) = source.things(everything)
+        assert thing.picture.partial == {"dog", "bee"}, "not every dog has a mask"
+        assert not thing.picture.lacks(["bee"]) and not thing.picture.lacks([" BEE"])
+        assert thing.picture.lacks(["car"])
 
     def test_pictures_without_a_file_or_a_size_and_twice_the_same_id(self, coco):
         images = [

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,6 +24,7 @@ Names = dict[str, tuple[str, ...]]
 """Names by the vocabulary that they are of."""
 
 
+@cache
 def normal(name: str) -> str:
     """A name without the differences that mean nothing: case, underscores, spaces."""
     return re.sub(r"[\s_]+", " ", name).strip().casefold()

@@ -18,7 +18,7 @@ from .pictures import Outline, Picture, Thing, file_id
 from .tally import Tally
 
 _OUTLINE = re.compile(rb'"segmentation"\s*:\s*')
-_ANNOTATION = {"id", "image_id", "category_id", "segmentation"}
+_ANNOTATION = {"id", "image_id", "category_id"}
 _OUTSIDE = 1.0  # pixel by which a polygon may reach beyond its picture; roundings do
 
 
@@ -109,7 +109,8 @@ class _AnnotationFile:
 
     def names(self) -> Counter[str]:
         """The names of the things, and how many there are of each."""
-        ids, counts = np.unique(self._columns["category_id"][self._whole], return_counts=True)
+        outlined = self._whole & (self._columns["length"] > 0)
+        ids, counts = np.unique(self._columns["category_id"][outlined], return_counts=True)
         names: Counter[str] = Counter()
         for number, count in zip(ids.tolist(), counts.tolist(), strict=True):
             names[self._categories[number]] += count
@@ -150,19 +151,22 @@ class _AnnotationFile:
             self._licenses[number] = str(record.get("name") or record.get("url") or number)
 
     def _index(self, place: int, text: bytes, integers: dict[str, "array[int]"], areas: "array[float]") -> None:
-        """Takes up an annotation without its outline."""
+        """Takes up an annotation without its outline; one that has none tells still what is in the picture."""
         outline = _OUTLINE.search(text)
         value = VALUE.match(text, outline.end()) if outline else None
-        if value is not None:
+        length = 0
+        if value is not None and value[0] != b"null":
             place, length = place + value.start(), value.end() - value.start()
             text = text[: value.start()] + b"0" + text[value.end() :]
         record = json.loads(text)
-        if not isinstance(record, dict) or not record.keys() >= _ANNOTATION or value is None:
+        if not isinstance(record, dict) or not record.keys() >= _ANNOTATION:
             self._source.tally.add("bad annotation", text[:60].decode("utf-8", "replace"))
             return
         if not all(type(record[name]) is int for name in ("id", "image_id", "category_id")):
             self._source.tally.add("bad annotation", f"its ids are {record['id']!r}, {record['image_id']!r}, ...")
             return
+        if not length:
+            self._source.tally.add("annotation without an outline", str(record["id"]))
         for name in ("id", "image_id", "category_id"):
             integers[name].append(record[name])
         integers["place"].append(place)
@@ -228,20 +232,24 @@ class _AnnotationFile:
     def _thing(
         self, row: int, picture: Picture, seek: Callable[[int], int], read: Callable[[int], bytes]
     ) -> Thing | None:
-        """A thing whose outline can be drawn into its picture."""
+        """A thing whose outline can be drawn into its picture; else the picture is marked as lacking one."""
         assert picture.size is not None
-        number = str(self._columns["id"][row])
+        number, name = str(self._columns["id"][row]), self._categories[int(self._columns["category_id"][row])]
+        if not self._columns["length"][row]:
+            picture.partial |= {name}
+            return None
         seek(int(self._columns["place"][row]))
         try:
             outline, area = _check_outline(json.loads(read(int(self._columns["length"][row]))), picture.size)
         except _OutlineError as bad:
             self._source.tally.add(bad.cause, number)
+            picture.partial |= {name}
             return None
         known = float(self._areas[row])
         return Thing(
             id=file_id(self._source.name, number),
             picture=picture,
-            name=self._categories[int(self._columns["category_id"][row])],
+            name=name,
             outline=outline,
             area=(area if np.isnan(known) else known) / (picture.size[0] * picture.size[1]),
             crowd=bool(self._columns["iscrowd"][row]),

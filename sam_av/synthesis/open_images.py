@@ -89,6 +89,7 @@ class OpenImagesPictures:
                 continue
             if mask is None:
                 self.tally.add("missing mask", row.mask)
+                picture.partial |= {self._classes[row.label]}
                 continue
             truncated, group = flags.get((row.image, row.label, row.box), (False, False))
             things.append(

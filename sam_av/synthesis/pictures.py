@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..digest import digest
+from .categories import normal
 from .tally import Tally
 
 Outline = list[list[float]] | dict[str, Any] | str
@@ -42,8 +43,9 @@ class Picture:
 
     def lacks(self, names: Sequence[str]) -> bool:
         """Whether it is known that no thing of these names is in the picture."""
+        present, negative = set(map(normal, self.present)), set(map(normal, self.negative))
         return bool(names) and all(
-            name in self.negative or (self.exhaustive and name not in self.present) for name in names
+            name in negative or (self.exhaustive and name not in present) for name in map(normal, names)
         )
 
 
