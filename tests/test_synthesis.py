@@ -512,7 +512,7 @@ def test_the_published_recipe_is_the_default():
             {"sounds": [{"kind": "vggsound", "table": "x", "clips": "/lost"}]},
             "There is no folder '/lost' for the sounds",
         ),
-        ({"category_map": "lost.yaml"}, "There is no category map 'lost.yaml'"),
+        ({"category_map": "lost.yaml"}, "or take the shipped one: category_map: builtin"),
         ({"categories": ["unicorn"]}, "has no category 'unicorn'; it has bee, bell, car, dog"),
     ],
 )

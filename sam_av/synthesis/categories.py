@@ -73,7 +73,7 @@ class CategoryMap:
         if not file.is_file():
             raise FileNotFoundError(
                 f"There is no category map '{path}'. Write one, have one proposed (sam-av synthesize ... --propose "
-                f"map.yaml), or take the shipped one: categories: {SHIPPED}"
+                f"map.yaml), or take the shipped one: category_map: {SHIPPED}"
             )
         try:
             data = yaml.safe_load(file.read_text(encoding="utf-8"))
