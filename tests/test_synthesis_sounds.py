@@ -2,6 +2,7 @@
 
 import shutil
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from sam_av.synthesis.categories import CategoryMap
 from sam_av.synthesis.class_folders import SoundFolders
 from sam_av.synthesis.dealing import Dealer, scale
 from sam_av.synthesis.hearing import choose_sounds
+from sam_av.synthesis.open_images import OpenImagesPictures
 from sam_av.synthesis.recipe import SynthesisRecipe
 from sam_av.synthesis.same_files import first_of_same
 from sam_av.synthesis.sounds import FSD50K, AudioSet, VGGSound
@@ -66,6 +68,38 @@ class TestTables:
         assert len(clips) == 20 and all(clip.license == "CC BY 4.0" for clip in clips)
         assert source.tally.counts == {"missing sound": 1, "bad row of sounds": 2, "duplicate sound": 1}
         assert source.tally.examples["missing sound"] == ["lost_000003"]
+
+
+class TestOpenImages:
+    @pytest.fixture
+    def open_images(self, tmp_path):
+        """A function that opens the set, with its tables changed."""
+        made.write_open_images(tmp_path, made.draw(3))
+
+        def open_images(**changes) -> OpenImagesPictures:
+            for name, change in changes.items():
+                path = tmp_path / f"{name}.csv"
+                path.write_text(change(path.read_text()))
+            paths = {name: str(tmp_path / name) for name in ("masks", "images")}
+            tables = {name: str(tmp_path / f"{name}.csv") for name in ("boxes", "classes")}
+            return OpenImagesPictures(
+                str(tmp_path / "masks.csv"), **paths, **tables, images_table=str(tmp_path / "images.csv")
+            )
+
+        return open_images
+
+    def test_names_do_not_lead_out_of_the_folders(self, tmp_path, open_images):
+        whole = open_images().things(everything)
+        mask, image = Path(whole[0].outline).name, whole[-1].picture.path.stem
+        (tmp_path / "outside.jpg").write_bytes(b"x")
+        (tmp_path / "outside.png").write_bytes(b"x")
+        source = open_images(
+            masks=lambda text: text.replace(f"{mask},", "../outside.png,").replace(f",{image},", ",../outside,")
+        )
+        things = source.things(everything)
+        lost = sum(thing.picture.path.stem == image for thing in whole)
+        assert len(things) == len(whole) - 1 - lost
+        assert source.tally.counts["name that leads out of the folder"] == 2
 
 
 class TestChoice:
