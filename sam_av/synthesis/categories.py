@@ -107,6 +107,14 @@ class CategoryMap:
         """The category of a sound, likewise."""
         return self._linked(self._sounds.get((vocabulary, normal(label))))
 
+    def has_picture(self, vocabulary: str, name: str) -> bool:
+        """Whether a category has that name of a thing, looked at or not."""
+        return (vocabulary, normal(name)) in self._pictures
+
+    def has_sound(self, vocabulary: str, label: str) -> bool:
+        """Whether a category has that label of a sound, likewise."""
+        return (vocabulary, normal(label)) in self._sounds
+
     def names_of(self, category: str, vocabulary: str) -> tuple[str, ...]:
         """How pictures of a vocabulary call the things of a category."""
         own = (category,) if vocabulary == OWN_FOLDERS else ()
