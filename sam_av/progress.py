@@ -22,12 +22,22 @@ class Progress:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a run was started here."""
+        return (self.folder / _PLAN).is_file()
+
+    @property
+    def has_results(self) -> bool:
+        """Whether a batch has been done."""
+        return any(self.folder.glob("*.pt"))
+
     def begin(self, description: dict[str, Any], make_plan: Callable[[], dict[str, Any]]) -> None:
         """Starts the run or takes up one that was stopped, which must have the same description.
 
         The plan is made once, when the run starts; it and the description are plain data, kept as JSON.
         """
-        if not any(self.folder.glob("*.pt")):  # a run that failed before its first batch leaves nothing to resume
+        if not self.has_results:  # a run that failed before its first batch leaves nothing to resume
             plan = json.dumps({"description": description, "plan": make_plan()})
             write_whole(self.folder, {_PLAN: lambda path: path.write_text(plan, encoding="utf-8")})
             return

@@ -14,12 +14,17 @@ import numpy as np
 import pytest
 import synthesis_sources as made
 import yaml
+from PIL import Image
 
 from sam_av.cli import main
 from sam_av.data import open_dataset
 from sam_av.data.check import check_data
 from sam_av.data.media import read_waveform
+from sam_av.data.writing import write_picture
+from sam_av.progress import Progress
 from sam_av.synthesis import EmptyJoin, SynthesisRecipe, synthesize
+from sam_av.synthesis.output import WRITERS, Chunk
+from sam_av.synthesis.plan import make_plan
 from sam_av.synthesis.run import PROGRESS, REPORT
 
 SPLITS = ("train", "validate", "test")
@@ -144,6 +149,31 @@ def test_masks_are_those_of_the_things(sources, tmp_path):
             np.testing.assert_array_equal(clip.masks[0], filled)
             compared += 1
     assert compared > 20
+
+
+def test_no_mask_overwrites_another_whose_triplet_reads_alike(sources, tmp_path):
+    """The mixture of dog and bee in `park`, and the bee in `park-dog`, would both be `coco-park-dog-bee`."""
+    things = {"park": ("dog", "bee"), "park-dog": ("bee",), "park-bee": ("dog",)}  # a mixture has either order
+    coco: dict = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "dog"}, {"id": 2, "name": "bee"}]}
+    for k, (name, seen) in enumerate(things.items()):
+        write_picture(tmp_path / f"images/{name}.jpg", np.full((32, 32, 3), 80 * k, np.uint8))
+        coco["images"].append({"id": k, "file_name": f"{name}.jpg", "height": 32, "width": 32})
+        for category in seen:
+            top = 10 * k
+            outline = [[0, top, 32, top, 32, top + 10, 0, top + 10]]
+            number, of = len(coco["annotations"]), 1 + ("dog", "bee").index(category)
+            coco["annotations"].append({"id": number, "image_id": k, "category_id": of, "segmentation": outline})
+    (tmp_path / "coco.json").write_text(json.dumps(coco))
+    pictures = [{"kind": "coco", "annotations": f"{tmp_path}/coco.json", "images": f"{tmp_path}/images"}]
+    report = synthesize(
+        recipe_of(sources, tmp_path / "set", layout="manifest", pictures=pictures, mixtures=1.0, splits={"train": 3})
+    )
+    assert report.rules == {"mixture": 1, "single": 2}
+    tops = {f"coco-{name}": 10 * k for k, name in enumerate(things)}
+    rows = {row["id"]: row["origin"]["picture"]["id"] for row in rows_of(tmp_path / "set")}
+    assert len(rows) == 3
+    for clip in open_dataset(tmp_path / "set", "train"):
+        assert clip.masks[0].any(axis=1).argmax() == tops[rows[clip.id]]
 
 
 def test_open_images_masks_come_to_the_size_of_the_picture(sources, tmp_path):
@@ -283,7 +313,7 @@ class TestComposition:
 
 
 def test_all_instances_are_one_mask(sources, tmp_path):
-    """Two dogs in a picture: one of them, the larger, or both; with one that is a crowd, none is whole."""
+    """Two dogs in a picture: one of them, the larger, or both; with a crowd or a mere box, none is whole."""
     data = json.loads((sources / "coco/instances.json").read_text())
     (tmp_path / "coco").mkdir()
     dog = next(number for number, name in enumerate(made.CATEGORIES, start=1) if name == "dog")
@@ -294,8 +324,10 @@ def test_all_instances_are_one_mask(sources, tmp_path):
     path = tmp_path / "coco/instances.json"
     pictures = [{"kind": "coco", "annotations": str(path), "images": f"{sources}/coco/images"}]
     areas = {}
-    for name, crowd in (("one", 0), ("all", 0), ("crowd", 1)):
+    for name, crowd in (("one", 0), ("all", 0), ("crowd", 1), ("box", 0)):
         extra["iscrowd"] = crowd
+        if name == "box":
+            del extra["segmentation"]
         path.write_text(json.dumps(data))
         instances = "one" if name == "one" else "all"
         recipe = recipe_of(
@@ -303,7 +335,7 @@ def test_all_instances_are_one_mask(sources, tmp_path):
         )
         report = synthesize(recipe)
         clips = {clip.category: clip for clip in open_dataset(tmp_path / name, "train")}
-        if name == "crowd":
+        if name in ("crowd", "box"):
             assert "dog" not in clips and report.left_out.counts["not every instance has a mask"] == 1
         else:
             areas[name] = int(clips["dog"].masks.sum())
@@ -350,6 +382,19 @@ class TestTakenUpAgain:
         assert contents(output) == contents(whole)
         assert {name: (output / name).stat().st_mtime_ns for name in written} == written, "what was whole is not redone"
 
+    def test_what_was_killed_before_anything_was_kept_is_not_mixed_into_another_set(self, sources, tmp_path):
+        recipe = recipe_of(sources, tmp_path / "set", layout="webdataset", seed=1)
+        plan = make_plan(recipe)
+        (tmp_path / "set/audit").mkdir(parents=True)
+        (tmp_path / "set/audit/index.html").write_text("looked at")
+        Progress(tmp_path / "set" / PROGRESS).begin({"seed": 1}, plan.to_dict)
+        WRITERS["webdataset"](tmp_path / "set", recipe).write(Chunk("train", 0, 99, plan.triplets[:3]))
+        assert [path.name for path in (tmp_path / "set/data").iterdir()] == ["train-00000-of-00099.tar"]
+        report = synthesize(recipe_of(sources, tmp_path / "set", layout="webdataset"))
+        assert not (tmp_path / "set/data/train-00000-of-00099.tar").exists()
+        assert len(list(open_dataset(tmp_path / "set", "train", streaming=True))) == report.made["train"]
+        assert (tmp_path / "set/audit/index.html").read_text() == "looked at"
+
     def test_ended_it_is_not_done_again(self, sources, tmp_path):
         first = synthesize(recipe_of(sources, tmp_path / "set"))
         table = tmp_path / "set/annotations.csv"
@@ -384,14 +429,18 @@ class TestNothingLeft:
 
     def test_pictures_that_all_turn_out_damaged(self, sources, tmp_path):
         shutil.copytree(sources / "coco", tmp_path / "coco")
-        for picture in (tmp_path / "coco/images").iterdir():
-            picture.write_bytes(picture.read_bytes()[:200])
+        whole = {picture: picture.read_bytes() for picture in (tmp_path / "coco/images").iterdir()}
+        for picture, content in whole.items():
+            picture.write_bytes(content[:200])
         pictures = [
             {"kind": "coco", "annotations": f"{tmp_path}/coco/instances.json", "images": f"{tmp_path}/coco/images"}
         ]
         with pytest.raises(EmptyJoin, match=r"(?s)No triplet could be made.*unreadable picture"):
             synthesize(recipe_of(sources, tmp_path / "set", pictures=pictures))
-        assert not (tmp_path / "set/annotations.csv").exists()
+        assert not list((tmp_path / "set").iterdir())
+        for picture, content in whole.items():
+            picture.write_bytes(content)
+        assert synthesize(recipe_of(sources, tmp_path / "set", pictures=pictures)).made["train"] > 0
 
 
 def test_damaged_files_are_left_out_and_counted(sources, tmp_path):
@@ -409,6 +458,24 @@ def test_damaged_files_are_left_out_and_counted(sources, tmp_path):
     )
     assert counts["coco: missing picture"] == 1
     assert len(open_dataset(tmp_path / "set", "train")) == report.made["train"]
+
+
+def test_a_broken_png_ends_no_run(sources, tmp_path):
+    """As a picture, of which the header is whole, and as a mask."""
+    shutil.copytree(sources / "mine", tmp_path / "mine")
+    for path in (tmp_path / "mine/images").rglob("*.jpg"):
+        with Image.open(path) as image:
+            image.save(path.with_suffix(".png"))
+        path.unlink()
+    broken = [sorted((tmp_path / "mine" / side / "dog").iterdir())[k] for side, k in (("images", 0), ("masks", 1))]
+    for path in broken:
+        content = path.read_bytes()
+        place = content.index(b"IDAT") + 4
+        path.write_bytes(content[:place] + bytes(40) + content[place + 40 :])
+    recipe = recipe_of(sources, tmp_path / "set", pictures=[f"{tmp_path}/mine"], splits={"train": 20})
+    counts = synthesize(recipe).left_out.counts
+    assert counts["unreadable picture"] == counts["unreadable mask"] == 1
+    assert len(list((tmp_path / "set/images").iterdir())) > 2
 
 
 @pytest.mark.parametrize("name", ["published", "composed"])
@@ -445,7 +512,7 @@ def test_the_published_recipe_is_the_default():
             {"sounds": [{"kind": "vggsound", "table": "x", "clips": "/lost"}]},
             "There is no folder '/lost' for the sounds",
         ),
-        ({"category_map": "lost.yaml"}, "There is no category map 'lost.yaml'"),
+        ({"category_map": "lost.yaml"}, "or take the shipped one: category_map: builtin"),
         ({"categories": ["unicorn"]}, "has no category 'unicorn'; it has bee, bell, car, dog"),
     ],
 )

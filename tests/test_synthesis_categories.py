@@ -143,6 +143,26 @@ class TestProposals:
         assert main(["synthesize", str(recipe), "--propose", str(proposed)]) == 1
         assert "is there already" in capsys.readouterr().err
 
+    def test_a_proposal_loses_no_link_of_the_map_that_it_adds_to(self, tmp_path, recipe, capsys):
+        given = tmp_path / "given.yaml"
+        given.write_text(
+            "categories:\n"
+            "  bee: {pictures: {coco: [bee]}, sounds: {vggsound: ['bee, wasp, etc. buzzing']}, link: sure}\n"
+            "  dog: {pictures: {lvis: [dog]}, sounds: {audioset: [Dog]}, link: likely, note: As a rule.}\n"
+            "  car: {pictures: {coco: [car]}, sounds: {vggsound: [car passing by]}, link: proposed}\n"
+            "excluded: [{pictures: {coco: [bell]}, reason: It is still.}]\n"
+        )
+        for k, source in enumerate((given, "builtin")):
+            proposed = tmp_path / f"mine{k}.yaml"
+            assert main(["synthesize", str(recipe), "--category-map", str(source), "--propose", str(proposed)]) == 0
+            earlier, now = CategoryMap.load(source), CategoryMap.load(proposed)
+            assert all(now.categories[name] == category for name, category in earlier.categories.items())
+            assert now.excluded == earlier.excluded
+        now = CategoryMap.load(tmp_path / "mine0.yaml")
+        assert set(now.categories) == {"bee", "dog", "car", "dog (proposed)"}
+        assert now.categories["dog (proposed)"].pictures == {"coco": ("dog",)}
+        assert now.of_picture("coco", "dog") is None and now.of_picture("coco", "bee").name == "bee"
+
     def test_what_has_no_counterpart_is_listed(self, tmp_path, recipe):
         table = tmp_path / "vgg/vggsound.csv"
         table.write_text(table.read_text().replace("dog barking", "wind noise").replace("dog growling", "hail"))

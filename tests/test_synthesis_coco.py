@@ -1,6 +1,7 @@
 """COCO and LVIS files: read as a stream, with every fault counted under its cause."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -96,7 +97,18 @@ class TestFaults:
 
     def test_missing_fields(self, coco):
         source = coco({"id": 1, "segmentation": [SQUARE]}, {"id": 2})
-        assert len(source.things(everything)) == 1 and source.tally.counts["bad annotation"] == 1
+        assert len(source.things(everything)) == 1
+        assert +source.tally.counts == {"annotation without an outline": 1}
+
+    @pytest.mark.parametrize(
+        "box", [{}, {"segmentation": None}, {"segmentation": []}, {"segmentation": [[*SQUARE[:-1], 99.0]]}]
+    )
+    def test_what_has_no_outline_is_there_all_the_same(self, coco, box):
+        source = coco({"id": 1, "segmentation": [SQUARE]}, {"id": 2, **box}, {"id": 3, "category_id": 2, **box})
+        (thing,) = source.things(everything)
+        assert thing.picture.partial == {"dog", "bee"}, "not every dog has a mask"
+        assert not thing.picture.lacks(["bee"]) and not thing.picture.lacks([" BEE"])
+        assert thing.picture.lacks(["car"])
 
     def test_pictures_without_a_file_or_a_size_and_twice_the_same_id(self, coco):
         images = [
@@ -112,6 +124,28 @@ class TestFaults:
         counts = source.tally.counts
         assert counts["duplicate image id"] == counts["missing picture"] == counts["picture without a size"] == 1
         assert counts["bad entry of images"] == 1
+
+    def test_a_name_with_folders_is_tried_as_it_is_before_its_end(self, coco, tmp_path):
+        images = tmp_path / "images"
+        for k, name in enumerate(("a/b/x.jpg", "b/x.jpg", "x.jpg", "b/y.jpg", "y.jpg", "z.jpg")):
+            (images / name).parent.mkdir(parents=True, exist_ok=True)
+            (images / name).write_bytes(bytes(k))
+        names = ["a/b/x.jpg", "c/b/x.jpg", "c/c/x.jpg", "c/b/y.jpg", "http://set.org/train/z.jpg"]
+        pictures = [{"id": k, "file_name": name, "height": 64, "width": 64} for k, name in enumerate(names)]
+        rows = [{"id": k, "image_id": k, "segmentation": [SQUARE]} for k in range(len(names))]
+        found = [
+            thing.picture.path.relative_to(images).as_posix()
+            for thing in coco(*rows, images=pictures).things(everything)
+        ]
+        assert found == ["a/b/x.jpg", "b/x.jpg", "x.jpg", "b/y.jpg", "z.jpg"]
+
+    @pytest.mark.parametrize("name", ["../outside.jpg", "a/../../outside.jpg", "{root}/outside.jpg", ".."])
+    def test_a_name_does_not_lead_out_of_the_folder(self, coco, tmp_path, name):
+        (tmp_path / "outside.jpg").write_bytes(b"x")
+        images = [{"id": 1, "file_name": name.format(root=tmp_path), "height": 64, "width": 64}]
+        source = coco({"id": 1, "segmentation": [SQUARE]}, images=images)
+        assert not source.things(everything)
+        assert source.tally.counts["name that leads out of the folder"] == 1
 
     def test_other_files_are_refused(self, tmp_path, coco):
         (tmp_path / "other.json").write_text('{"videos": [{"id": 1}]}')
@@ -158,6 +192,21 @@ class TestThings:
         things = source.things(everything)
         assert len({thing.picture.id for thing in things}) == 4
         assert source.names().total() == len(things)
+
+    def test_each_file_numbers_its_annotations_from_one(self, tmp_path):
+        """As train and val do; a file that is named twice is read once."""
+        paths = [str(made.write_coco(tmp_path / str(k), made.draw(2, seed=k))) for k in (1, 2)]
+        for k, path in enumerate(paths, start=1):
+            data = json.loads(Path(path).read_text())
+            for image in data["images"]:
+                image["file_name"] = f"{k}/{image['file_name']}"
+            Path(path).write_text(json.dumps(data))
+            shutil.copytree(tmp_path / f"{k}/images", tmp_path / f"all/{k}")
+        alone = [CocoPictures(path, str(tmp_path / "all")).things(everything) for path in paths]
+        source = CocoPictures([*paths, paths[0]], str(tmp_path / "all"))
+        things = source.things(everything)
+        assert [thing.picture.path for thing in things] == [thing.picture.path for of in alone for thing in of]
+        assert source.names().total() == len(things) == sum(map(len, alone)) and not source.tally.counts.total()
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
 """Tables and folders of sounds, the choice among them, and how they are dealt out."""
 
+import shutil
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from sam_av.synthesis.categories import CategoryMap
 from sam_av.synthesis.class_folders import SoundFolders
 from sam_av.synthesis.dealing import Dealer, scale
 from sam_av.synthesis.hearing import choose_sounds
+from sam_av.synthesis.open_images import OpenImagesPictures
 from sam_av.synthesis.recipe import SynthesisRecipe
 from sam_av.synthesis.same_files import first_of_same
 from sam_av.synthesis.sounds import FSD50K, AudioSet, VGGSound
@@ -33,7 +36,7 @@ class TestTables:
         source = VGGSound(str(vggsound / "vggsound.csv"), str(vggsound / "clips"))
         assert source.labels()["bee, wasp, etc. buzzing"] == 5
         clips = source.clips("bee, wasp, etc. buzzing".__eq__)
-        assert len(clips) == 5 and all(clip.path.stem.startswith(clip.recording) for clip in clips)
+        assert len(clips) == 5 and all(clip.recording == f"youtube/{clip.path.stem[:-7]}" for clip in clips)
         only = VGGSound(str(vggsound / "vggsound.csv"), str(vggsound / "clips"), splits=["test"])
         assert only.labels().total() == 4
 
@@ -67,6 +70,38 @@ class TestTables:
         assert source.tally.examples["missing sound"] == ["lost_000003"]
 
 
+class TestOpenImages:
+    @pytest.fixture
+    def open_images(self, tmp_path):
+        """A function that opens the set, with its tables changed."""
+        made.write_open_images(tmp_path, made.draw(3))
+
+        def open_images(**changes) -> OpenImagesPictures:
+            for name, change in changes.items():
+                path = tmp_path / f"{name}.csv"
+                path.write_text(change(path.read_text()))
+            paths = {name: str(tmp_path / name) for name in ("masks", "images")}
+            tables = {name: str(tmp_path / f"{name}.csv") for name in ("boxes", "classes")}
+            return OpenImagesPictures(
+                str(tmp_path / "masks.csv"), **paths, **tables, images_table=str(tmp_path / "images.csv")
+            )
+
+        return open_images
+
+    def test_names_do_not_lead_out_of_the_folders(self, tmp_path, open_images):
+        whole = open_images().things(everything)
+        mask, image = Path(whole[0].outline).name, whole[-1].picture.path.stem
+        (tmp_path / "outside.jpg").write_bytes(b"x")
+        (tmp_path / "outside.png").write_bytes(b"x")
+        source = open_images(
+            masks=lambda text: text.replace(f"{mask},", "../outside.png,").replace(f",{image},", ",../outside,")
+        )
+        things = source.things(everything)
+        lost = sum(thing.picture.path.stem == image for thing in whole)
+        assert len(things) == len(whole) - 1 - lost
+        assert source.tally.counts["name that leads out of the folder"] == 2
+
+
 class TestChoice:
     @pytest.fixture
     def choose(self, tmp_path):
@@ -94,6 +129,21 @@ class TestChoice:
         _, tally = choose(seconds=10)
         assert tally.counts["sound shorter than asked"] == 23
 
+    def test_ids_are_apart_where_names_read_alike(self, tmp_path, choose):
+        (tmp_path / "map.yaml").write_text(
+            "categories: {dog: {sounds: {folder: [dog-bark]}}, bee: {}, car: {}, bell: {}}\n"
+        )
+        folders = tmp_path / "snd"
+        (folders / "dog/0.wav").rename(folders / "dog/bark-1.wav")
+        (folders / "dog-bark").mkdir()
+        (folders / "dog/1.wav").rename(folders / "dog-bark/1.wav")
+        shutil.copy(folders / "dog/2.wav", folders / "dog/2.flac")  # one sound in two forms
+        source = SoundFolders(str(folders))
+        heard, _ = choose([source])
+        assert source.tally.counts == {"two sounds of a name": 1}
+        ids = [clip.id for parts in heard.values() for clips in parts.values() for clip in clips]
+        assert len(ids) == len(set(ids)) == 24 and {"snd-dog-bark-1", "snd-dog-bark-1-2"} <= set(ids)
+
     def test_every_part_hears_every_category(self, choose):
         heard, _ = choose(splits={"train": 1000, "validate": 1, "test": 1})
         assert all(set(parts) == {"train", "validate", "test"} for parts in heard.values())
@@ -104,6 +154,47 @@ class TestChoice:
         heard, tally = choose()
         assert set(heard) == {"dog", "bee", "car"}
         assert tally.examples["category with too few sounds for all parts"] == ["bell (none for test)"]
+
+    def test_a_video_in_two_sets_is_one_recording(self, tmp_path, choose):
+        """VGGSound and AudioSet have cut other stretches from the same videos."""
+        made.write_vggsound(tmp_path / "vgg", 8)
+        made.write_audioset(tmp_path / "as", 8)
+        segments = tmp_path / "as/segments.csv"
+        for k, line in enumerate((tmp_path / "vgg/vggsound.csv").read_text().splitlines()):
+            video = line.split(",")[0]
+            (tmp_path / f"as/clips/Yas{k:09d}.wav").rename(tmp_path / f"as/clips/Y{video}.wav")
+            segments.write_text(segments.read_text().replace(f"as{k:09d}", video))
+        vggsound = VGGSound(str(tmp_path / "vgg/vggsound.csv"), str(tmp_path / "vgg/clips"))
+        audioset = AudioSet(str(segments), str(tmp_path / "as/labels.csv"), str(tmp_path / "as/clips"))
+        heard, tally = choose([vggsound, audioset], splits={"train": 5, "test": 5})
+        assert not tally.counts
+        parts: dict[str, list[str]] = {}
+        for part, clips in ((part, clips) for of_one in heard.values() for part, clips in of_one.items()):
+            for clip in clips:
+                parts.setdefault(clip.recording, []).append(part)
+        assert len(parts) == 32 and all(len(found) == 2 and len(set(found)) == 1 for found in parts.values())
+
+    def test_recordings_that_share_a_file_are_one_with_all_their_clips(self, tmp_path, choose):
+        """One folder's clip is also in a video of which another clip is in no folder."""
+        made.write_vggsound(tmp_path / "vgg", 8)
+        table = tmp_path / "vgg/vggsound.csv"
+        rows = [line.split(",", 2) for line in table.read_text().splitlines()]
+        for k, (video, start, _) in enumerate(rows):  # videos of two clips, of which the second is the folder's, too
+            name = f"video{k // 2}_{int(start):06d}.wav"
+            (tmp_path / "vgg/clips" / f"{video}_{int(start):06d}.wav").rename(tmp_path / "vgg/clips" / name)
+            if k % 2:
+                category = made.CATEGORIES[k // 8]
+                (tmp_path / "own" / category).mkdir(parents=True, exist_ok=True)
+                (tmp_path / f"own/{category}/{k}.wav").write_bytes((tmp_path / "vgg/clips" / name).read_bytes())
+        table.write_text("".join(f"video{k // 2},{start},{rest}\n" for k, (_, start, rest) in enumerate(rows)))
+        own = SoundFolders(str(tmp_path / "own"))
+        heard, tally = choose([own, VGGSound(str(table), str(tmp_path / "vgg/clips"))], splits={"train": 5, "test": 5})
+        assert tally.counts == {"sound that is there already": 16}
+        of_clip = {clip.path.stem: part for parts in heard.values() for part, of in parts.items() for clip in of}
+        assert len(of_clip) == 32 and set(of_clip.values()) == {"train", "test"}
+        for k, (_, start, _) in enumerate(rows):
+            if not k % 2:
+                assert of_clip[f"video{k // 2}_{int(start):06d}"] == of_clip[str(k + 1)]
 
     def test_a_sound_of_two_categories_is_of_none(self, tmp_path, choose):
         made.write_fsd50k(tmp_path / "fsd", 4)

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,6 +24,7 @@ Names = dict[str, tuple[str, ...]]
 """Names by the vocabulary that they are of."""
 
 
+@cache
 def normal(name: str) -> str:
     """A name without the differences that mean nothing: case, underscores, spaces."""
     return re.sub(r"[\s_]+", " ", name).strip().casefold()
@@ -71,7 +73,7 @@ class CategoryMap:
         if not file.is_file():
             raise FileNotFoundError(
                 f"There is no category map '{path}'. Write one, have one proposed (sam-av synthesize ... --propose "
-                f"map.yaml), or take the shipped one: categories: {SHIPPED}"
+                f"map.yaml), or take the shipped one: category_map: {SHIPPED}"
             )
         try:
             data = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -104,6 +106,14 @@ class CategoryMap:
     def of_sound(self, vocabulary: str, label: str) -> Category | None:
         """The category of a sound, likewise."""
         return self._linked(self._sounds.get((vocabulary, normal(label))))
+
+    def has_picture(self, vocabulary: str, name: str) -> bool:
+        """Whether a category has that name of a thing, looked at or not."""
+        return (vocabulary, normal(name)) in self._pictures
+
+    def has_sound(self, vocabulary: str, label: str) -> bool:
+        """Whether a category has that label of a sound, likewise."""
+        return (vocabulary, normal(label)) in self._sounds
 
     def names_of(self, category: str, vocabulary: str) -> tuple[str, ...]:
         """How pictures of a vocabulary call the things of a category."""

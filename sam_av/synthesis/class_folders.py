@@ -110,12 +110,12 @@ class SoundFolders:
         clips: dict[str, SoundClip] = {}
         for folder in filter(wanted, self._files):
             for path in self._files[folder]:
-                name = file_id(self.name, folder, path.stem)
-                if name in clips:
+                recording = f"{self.name}/{folder}/{path.stem}"
+                if recording in clips:
                     self.tally.add("two sounds of a name", f"{folder}/{path.name}")
                 else:
-                    recording = f"{folder}/{path.stem}"
-                    clips[name] = SoundClip(name, path, (folder,), recording, self.name, self.license)
+                    name = file_id(self.name, folder, path.stem)
+                    clips[recording] = SoundClip(name, path, (folder,), recording, self.name, self.license)
         return list(clips.values())
 
 

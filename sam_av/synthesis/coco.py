@@ -18,7 +18,7 @@ from .pictures import Outline, Picture, Thing, file_id
 from .tally import Tally
 
 _OUTLINE = re.compile(rb'"segmentation"\s*:\s*')
-_ANNOTATION = {"id", "image_id", "category_id", "segmentation"}
+_ANNOTATION = {"id", "image_id", "category_id"}
 _OUTSIDE = 1.0  # pixel by which a polygon may reach beyond its picture; roundings do
 
 
@@ -52,28 +52,20 @@ class CocoPictures:
         disk = Disk(images)
         if not disk.root.is_dir():
             raise FileNotFoundError(f"There is no folder '{images}' for the pictures of '{name}'.")
-        paths = [Path(path).expanduser() for path in ([annotations] if isinstance(annotations, str) else annotations)]
+        names = [annotations] if isinstance(annotations, str) else annotations
+        paths = [Path(name).expanduser() for name in names]
         for path in paths:
             if not path.is_file():
                 raise FileNotFoundError(f"There is no annotation file '{path}' for the pictures of '{name}'.")
-        self._files = [_AnnotationFile(path, self, disk, exhaustive) for path in paths]
+        self._files = [_AnnotationFile(path, self, disk, exhaustive) for path in dict.fromkeys(paths)]
 
     def names(self) -> Counter[str]:
         """See `PictureSource`."""
         return sum((file.names() for file in self._files), Counter())
 
     def things(self, wanted: Callable[[str], bool]) -> list[Thing]:
-        """See `PictureSource`."""
-        seen: set[str] = set()
-        things = []
-        for file in self._files:
-            for thing in file.things(wanted):
-                if thing.id in seen:
-                    self.tally.add("annotation id in several files", thing.id)
-                else:
-                    things.append(thing)
-            seen |= {thing.id for thing in things}
-        return things
+        """See `PictureSource`. Ids of annotations are unique within a file only: each file counts from 1."""
+        return [thing for file in self._files for thing in file.things(wanted)]
 
 
 class LvisPictures(CocoPictures):
@@ -117,7 +109,8 @@ class _AnnotationFile:
 
     def names(self) -> Counter[str]:
         """The names of the things, and how many there are of each."""
-        ids, counts = np.unique(self._columns["category_id"][self._whole], return_counts=True)
+        outlined = self._whole & (self._columns["length"] > 0)
+        ids, counts = np.unique(self._columns["category_id"][outlined], return_counts=True)
         names: Counter[str] = Counter()
         for number, count in zip(ids.tolist(), counts.tolist(), strict=True):
             names[self._categories[number]] += count
@@ -158,19 +151,22 @@ class _AnnotationFile:
             self._licenses[number] = str(record.get("name") or record.get("url") or number)
 
     def _index(self, place: int, text: bytes, integers: dict[str, "array[int]"], areas: "array[float]") -> None:
-        """Takes up an annotation without its outline."""
+        """Takes up an annotation without its outline; one that has none tells still what is in the picture."""
         outline = _OUTLINE.search(text)
         value = VALUE.match(text, outline.end()) if outline else None
-        if value is not None:
+        length = 0
+        if value is not None and value[0] != b"null":
             place, length = place + value.start(), value.end() - value.start()
             text = text[: value.start()] + b"0" + text[value.end() :]
         record = json.loads(text)
-        if not isinstance(record, dict) or not record.keys() >= _ANNOTATION or value is None:
+        if not isinstance(record, dict) or not record.keys() >= _ANNOTATION:
             self._source.tally.add("bad annotation", text[:60].decode("utf-8", "replace"))
             return
         if not all(type(record[name]) is int for name in ("id", "image_id", "category_id")):
             self._source.tally.add("bad annotation", f"its ids are {record['id']!r}, {record['image_id']!r}, ...")
             return
+        if not length:
+            self._source.tally.add("annotation without an outline", str(record["id"]))
         for name in ("id", "image_id", "category_id"):
             integers[name].append(record[name])
         integers["place"].append(place)
@@ -199,12 +195,14 @@ class _AnnotationFile:
     def _picture(self, number: int, present: frozenset[str]) -> Picture | None:
         """A picture whose file is there."""
         record = self._images[number]
-        candidates = [str(record[name]) for name in ("file_name", "coco_url") if record.get(name)]
-        paths = [self._disk.root / "/".join(name.split("/")[-parts:]) for name in candidates for parts in (1, 2)]
-        path = next((path for path in paths if self._disk.has(path)), None)
+        names = [str(record[name]) for name in ("file_name", "coco_url") if record.get(name)]
+        try:
+            path = next(filter(None, map(self._find, names)), None)
+        except ValueError:
+            self._source.tally.add("name that leads out of the folder", f"{number} ({names[0]})")
+            return None
         if path is None:
-            wanted = paths[0].name if paths else "no file_name"
-            self._source.tally.add("missing picture", f"{number} ({wanted})")
+            self._source.tally.add("missing picture", f"{number} ({names[0] if names else 'no file_name'})")
             return None
         size = (record.get("height"), record.get("width"))
         if not all(type(side) is int and side > 0 for side in size):
@@ -222,26 +220,36 @@ class _AnnotationFile:
             partial=self._names_of(record.get("not_exhaustive_category_ids", ())),
         )
 
+    def _find(self, name: str) -> Path | None:
+        """The file of that name, or of its end: sets are unpacked deeper or less deep than their metadata say."""
+        parts = name.split("/")
+        tails = ["/".join(parts[-count:]) for count in (len(parts), 2, 1)]
+        return next((path for path in map(self._disk.path, tails) if self._disk.has(path)), None)
+
     def _names_of(self, numbers: Iterable[int]) -> frozenset[str]:
         return frozenset(self._categories[number] for number in numbers if number in self._categories)
 
     def _thing(
         self, row: int, picture: Picture, seek: Callable[[int], int], read: Callable[[int], bytes]
     ) -> Thing | None:
-        """A thing whose outline can be drawn into its picture."""
+        """A thing whose outline can be drawn into its picture; else the picture is marked as lacking one."""
         assert picture.size is not None
-        number = str(self._columns["id"][row])
+        number, name = str(self._columns["id"][row]), self._categories[int(self._columns["category_id"][row])]
+        if not self._columns["length"][row]:
+            picture.partial |= {name}
+            return None
         seek(int(self._columns["place"][row]))
         try:
             outline, area = _check_outline(json.loads(read(int(self._columns["length"][row]))), picture.size)
         except _OutlineError as bad:
             self._source.tally.add(bad.cause, number)
+            picture.partial |= {name}
             return None
         known = float(self._areas[row])
         return Thing(
             id=file_id(self._source.name, number),
             picture=picture,
-            name=self._categories[int(self._columns["category_id"][row])],
+            name=name,
             outline=outline,
             area=(area if np.isnan(known) else known) / (picture.size[0] * picture.size[1]),
             crowd=bool(self._columns["iscrowd"][row]),

@@ -11,7 +11,7 @@ from ..digest import digest
 from .categories import CategoryMap
 from .dealing import Dealer, scale
 from .hearing import Heard
-from .pictures import Outline, Picture, file_id
+from .pictures import Outline, Picture, file_id, name_apart
 from .recipe import SynthesisRecipe
 from .selection import Seen, Selection
 from .sounds import SoundClip
@@ -80,7 +80,10 @@ def compose(
     quotas = scale(recipe.splits, sum(map(len, drafts)))
     dealt = _deal(drafts, quotas, tally)
     desk = _SoundDesk(heard, recipe)
-    return [desk.finish(draft, part) for part in quotas for draft in dealt[part]]
+    triplets = [desk.finish(draft, part) for part in quotas for draft in dealt[part]]
+    # A mixed sound is called like its triplet, and lies beside those that are not.
+    name_apart(triplets, {clip.id for parts in heard.values() for clips in parts.values() for clip in clips})
+    return triplets
 
 
 def _draft(

@@ -12,6 +12,7 @@ from ..data.media import read_waveform
 from ..digest import digest
 from .categories import CategoryMap
 from .dealing import Dealer
+from .pictures import name_apart
 from .recipe import SynthesisRecipe
 from .same_files import first_of_same
 from .sounds import SoundClip, SoundSource
@@ -74,6 +75,7 @@ def _linked(
                 tally.add("sound of several categories", f"{clip.id} ({', '.join(sorted(categories))})")
             else:
                 clips.append((clip, categories.pop()))
+    name_apart(clip for clip, _ in clips)
     return clips
 
 
@@ -113,10 +115,20 @@ def _drop_short(
 def _join_recordings(
     clips: list[tuple[SoundClip, str]], same: dict[Path, Path]
 ) -> dict[str, list[tuple[SoundClip, str]]]:
-    """The clips by their recordings; a file that holds the same as an earlier one is of that one's recording."""
+    """The clips by their recordings; two recordings that share what a file holds are one, with all their clips."""
+    joined: dict[str, str] = {}
+
+    def first(recording: str) -> str:
+        while (other := joined.get(recording, recording)) != recording:
+            recording = other
+        return recording
+
     of_file: dict[Path, str] = {}
+    for clip, _ in clips:
+        earlier = first(of_file.setdefault(same[clip.path], clip.recording))
+        if (later := first(clip.recording)) != earlier:
+            joined[later] = earlier
     recordings: dict[str, list[tuple[SoundClip, str]]] = {}
     for clip, category in clips:
-        recording = of_file.setdefault(same[clip.path], f"{clip.source}/{clip.recording}")
-        recordings.setdefault(recording, []).append((clip, category))
+        recordings.setdefault(first(clip.recording), []).append((clip, category))
     return recordings

@@ -89,6 +89,7 @@ class OpenImagesPictures:
                 continue
             if mask is None:
                 self.tally.add("missing mask", row.mask)
+                picture.partial |= {self._classes[row.label]}
                 continue
             truncated, group = flags.get((row.image, row.label, row.box), (False, False))
             things.append(
@@ -137,9 +138,9 @@ class OpenImagesPictures:
         return flags
 
     def _picture(self, image: str, present: frozenset[str], facts: dict[str, tuple[str, str]]) -> Picture | None:
-        path = self._images.root / f"{image}.jpg"
+        path = self._find(self._images, f"{image}.jpg")
         license, rotation = facts.get(image, (None, ""))
-        if not self._images.has(path):
+        if path is None:
             self.tally.add("missing picture", image)
             return None
         if rotation and float(rotation) != 0:
@@ -148,12 +149,15 @@ class OpenImagesPictures:
         return Picture(file_id(self.name, image), path, None, self.name, license=license, present=present)
 
     def _find_mask(self, name: str) -> Path | None:
-        paths = (
-            self._masks.root / name,
-            self._masks.root / name[:1] / name,
-            self._masks.root / name[:1].upper() / name,
-        )
-        return next((path for path in paths if self._masks.has(path)), None)
+        return self._find(self._masks, name, f"{name[:1]}/{name}", f"{name[:1].upper()}/{name}")
+
+    def _find(self, disk: Disk, *names: str) -> Path | None:
+        """The first of the files that is there; names from tables lead nowhere out of the folder."""
+        try:
+            return next((path for path in map(disk.path, names) if disk.has(path)), None)
+        except ValueError:
+            self.tally.add("name that leads out of the folder", names[0])
+            return None
 
 
 def _paths(names: str | list[str] | None) -> list[Path]:

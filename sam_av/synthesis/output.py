@@ -15,14 +15,13 @@ from typing import Any, Protocol
 from ..data import avs_synthetic
 from ..data.clip import SAMPLE_RATE
 from ..data.folder import SOUNDS
-from ..data.media import read_picture
 from ..data.shapes import encode_mask
 from ..data.shards import datasets_library, encode_png
 from ..data.writing import encode_wav, write_picture, write_table
 from ..hub import write_whole
 from .composition import SINGLE, Triplet
 from .recipe import SynthesisRecipe
-from .render import Unusable, check_picture, draw_mask, mix_sounds, read_stretch
+from .render import Unusable, check_picture, draw_mask, mix_sounds, read_pixels, read_stretch
 
 TIME = avs_synthetic.TIME
 """Seconds at which a picture stands in its sound, as in AVS-Synthetic: it hears the second example."""
@@ -69,22 +68,26 @@ class _Files:
 
     def put(self, source: str, name: str) -> str:
         """Links to a file, or copies it; its path in the data set."""
-        target = self.root / name
-        if not target.exists():
-            draft = target.with_name(f"{DRAFT}{os.getpid()}-{target.name}")
-            target.parent.mkdir(parents=True, exist_ok=True)
+        if not (self.root / name).exists():
             if self.recipe.files == "link":
-                draft.symlink_to(Path(source).absolute())
+                self._write(name, lambda draft: draft.symlink_to(Path(source).absolute()))
             else:
-                shutil.copyfile(source, draft)
-            draft.replace(target)
+                self._write(name, partial(shutil.copyfile, source))
         return name
+
+    def put_jpeg(self, source: str, picture: str) -> None:
+        """A picture as a JPEG: the file itself, or its pixels."""
+        name = f"images/{picture}.jpg"
+        if Path(source).suffix.lower() in (".jpg", ".jpeg"):
+            self.put(source, name)
+        elif not (self.root / name).exists():
+            self._write(name, partial(write_picture, picture=read_pixels(source, picture)))
 
     def put_sound(self, triplet: Triplet) -> str:
         """The sound of a triplet: the file itself, or one that is mixed."""
         if triplet.is_mixed:
             name = f"audios/{triplet.id}.wav"
-            self._write(name, encode_wav(mix_sounds(triplet, self.recipe.seconds)))
+            self._store(name, encode_wav(mix_sounds(triplet, self.recipe.seconds)))
             return name
         name, path = triplet.sounds[0]
         if Path(path).suffix.lower() in SOUNDS:
@@ -97,20 +100,24 @@ class _Files:
         if Path(path).suffix.lower() == ".wav":
             return self.put(path, target)
         if not (self.root / target).exists():
-            self._write(target, encode_wav(read_stretch(path, name, round(self.recipe.seconds * SAMPLE_RATE))))
+            self._store(target, encode_wav(read_stretch(path, name, round(self.recipe.seconds * SAMPLE_RATE))))
         return target
 
     def put_mask(self, triplet: Triplet, size: tuple[int, int]) -> str:
         """The mask as a PNG."""
         name = f"masks/{triplet.id}.png"
-        self._write(name, encode_png(draw_mask(triplet, size, self.recipe.min_area)))
+        self._store(name, encode_png(draw_mask(triplet, size, self.recipe.min_area)))
         return name
 
-    def _write(self, name: str, content: bytes) -> None:
+    def _store(self, name: str, content: bytes) -> None:
+        self._write(name, lambda draft: draft.write_bytes(content))
+
+    def _write(self, name: str, write: Callable[[Path], object]) -> None:
+        """Writes a file whole or not at all: as a draft, which then gets its name."""
         target = self.root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = target.with_name(f"{DRAFT}{os.getpid()}-{target.name}")
-        draft.write_bytes(content)
+        write(draft)
         draft.replace(target)
 
 
@@ -182,10 +189,7 @@ class AVSSyntheticWriter(_Rows):
         for name, path in triplet.sounds:
             self.files.put_wav(name, path)
         name, path = triplet.picture
-        if Path(path).suffix.lower() in (".jpg", ".jpeg"):
-            self.files.put(path, f"images/{name}.jpg")
-        else:
-            write_picture(self.root / f"images/{name}.jpg", read_picture(Path(path)))
+        self.files.put_jpeg(path, name)
         return {
             "instance_id": triplet.id,
             "image_id": name,

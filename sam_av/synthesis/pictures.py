@@ -2,12 +2,13 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from ..digest import digest
+from .categories import normal
 from .tally import Tally
 
 Outline = list[list[float]] | dict[str, Any] | str
@@ -42,8 +43,9 @@ class Picture:
 
     def lacks(self, names: Sequence[str]) -> bool:
         """Whether it is known that no thing of these names is in the picture."""
+        present, negative = set(map(normal, self.present)), set(map(normal, self.negative))
         return bool(names) and all(
-            name in self.negative or (self.exhaustive and name not in self.present) for name in names
+            name in negative or (self.exhaustive and name not in present) for name in map(normal, names)
         )
 
 
@@ -85,6 +87,26 @@ class PictureSource(Protocol):
 
     def things(self, wanted: Callable[[str], bool]) -> list[Thing]:
         """The things whose names are wanted, and whose pictures and outlines can be used."""
+
+
+class Named(Protocol):
+    """What has an id that names files."""
+
+    id: str
+
+
+def name_apart(things: Iterable[Named], taken: Collection[str] = ()) -> None:
+    """Sees to it that no two things are called alike, nor one like what is taken: the later one gets a number.
+
+    The same number in train2017 and val2017, or `dog/bark-1` and `dog-bark/1`, would else be one file.
+    """
+    given = set(taken)
+    for thing in things:
+        name, number = thing.id, 2
+        while thing.id in given:
+            thing.id = f"{name}-{number}"
+            number += 1
+        given.add(thing.id)
 
 
 def file_id(*parts: str) -> str:

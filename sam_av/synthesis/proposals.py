@@ -5,10 +5,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from .categories import PROPOSED, CategoryMap, normal
+from .categories import OWN_FOLDERS, PROPOSED, CategoryMap, normal
 from .recipe import SynthesisRecipe
 from .sources import open_pictures, open_sounds
 
@@ -62,10 +63,10 @@ Pair = tuple[str, str]
 
 
 def propose_map(recipe: SynthesisRecipe, path: Path) -> str:
-    """Writes a map with the names of a recipe's sources that the recipe's own map does not link yet.
+    """Writes the recipe's map with the names of its sources added that it does not link yet.
 
     A candidate is a name of a thing whose words, or synonyms of them, stand in a label of a sound. All are marked as
-    proposed, and below them stands what found no counterpart on either side.
+    proposed, and at the end stands what found no counterpart on either side.
 
     Returns:
         What was found, in words.
@@ -75,8 +76,8 @@ def propose_map(recipe: SynthesisRecipe, path: Path) -> str:
     category_map = CategoryMap.load(recipe.category_map)
     names = _counted((source.vocabulary, source.names()) for source in open_pictures(recipe.pictures))
     labels = _counted((source.vocabulary, source.labels()) for source in open_sounds(recipe.sounds))
-    unlinked_names = [pair for pair in names if not category_map.of_picture(*pair)]
-    unlinked_labels = [pair for pair in labels if not category_map.of_sound(*pair)]
+    unlinked_names = [pair for pair in names if not category_map.has_picture(*pair)]
+    unlinked_labels = [pair for pair in labels if not category_map.has_sound(*pair)]
     judged = {pair for pair in (*names, *labels) if category_map.reason_against(*pair)}
     candidates = find_candidates(
         [pair for pair in unlinked_names if pair not in judged],
@@ -92,10 +93,12 @@ def propose_map(recipe: SynthesisRecipe, path: Path) -> str:
         for side, unlinked, counts in (("pictures", unlinked_names, names), ("sounds", unlinked_labels, labels))
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_text(candidates, left), encoding="utf-8")
+    given = yaml.safe_load(CategoryMap.file_of(recipe.category_map).read_text(encoding="utf-8"))
+    path.write_text(_text(_name_apart(candidates, category_map), given, left), encoding="utf-8")
     source = category_map.source[0].lower() + category_map.source[1:]
     return (
-        f"{len(candidates)} candidates are in '{path}', all with `link: proposed`, which is not used. Look at each: "
+        f"{len(candidates)} candidates are in '{path}', before what {source} holds, all with `link: proposed`, "
+        "which is not used. Look at each: "
         "say `link: sure` or `link: likely`, or move it under `excluded` with a reason.\n"
         f"Then: sam-av synthesize ... --category-map {path}\n"
         f"Without a counterpart: {len(left['pictures']):,} names of things, {len(left['sounds']):,} labels of sounds; "
@@ -156,14 +159,34 @@ def _is_among(thing: str, stretches: set[str]) -> bool:
     )
 
 
-def _text(candidates: dict[str, tuple[list[Pair], list[Pair]]], left: dict[str, list[str]]) -> str:
-    """The map as a YAML file, with what found no counterpart as comments."""
+def _name_apart(
+    candidates: dict[str, tuple[list[Pair], list[Pair]]], category_map: CategoryMap
+) -> dict[str, tuple[list[Pair], list[Pair]]]:
+    """The candidates under names that the map has not; one of these, which may be sure, takes up nothing unseen."""
+    known = {normal(name) for name in category_map.categories}
+
+    def is_known(thing: str) -> bool:
+        sides = category_map.has_picture(OWN_FOLDERS, thing), category_map.has_sound(OWN_FOLDERS, thing)
+        return normal(thing) in known or any(sides)
+
+    return {f"{thing} (proposed)" if is_known(thing) else thing: sides for thing, sides in candidates.items()}
+
+
+def _text(
+    candidates: dict[str, tuple[list[Pair], list[Pair]]], given: dict[str, Any], left: dict[str, list[str]]
+) -> str:
+    """The candidates and the given map as a YAML file, with what found no counterpart as comments."""
     entries = {
         thing: {"pictures": _by_vocabulary(names), "sounds": _by_vocabulary(labels), "link": PROPOSED}
         for thing, (names, labels) in candidates.items()
     }
-    head = "# Candidates by their names. Look at each; only `link: sure` and `link: likely` are used.\n"
-    body = yaml.safe_dump({"categories": entries}, sort_keys=False, allow_unicode=True, width=120)
+    head = (
+        "# Candidates by their names come first, then the map that you had. Look at each candidate; only `link: sure` "
+        "and\n# `link: likely` are used. One that is called `dog (proposed)` may belong to `dog`: move its "
+        "names there.\n"
+    )
+    whole = {**given, "categories": {**entries, **given["categories"]}}
+    body = yaml.safe_dump(whole, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
     lists = [
         f"\n# Without a counterpart, {side}:\n" + "".join(f"#   {name}\n" for name in names)
         for side, names in left.items()

@@ -34,7 +34,7 @@ def _unusable(cause: str, name: str) -> Iterator[None]:
     """What cannot be read in the `with` block makes the triplet unusable."""
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # SyntaxError: a broken PNG
         raise Unusable(cause, name) from error
 
 
@@ -43,12 +43,17 @@ def check_picture(triplet: Triplet) -> tuple[int, int]:
     name, path = triplet.picture
     size = picture_size(Path(path))
     if size is None:  # the header looks damaged, or is of another kind: only decoding it shows what it is worth
-        with _unusable("unreadable picture", name):
-            height, width, _ = read_picture(Path(path)).shape
-            size = (height, width)
+        height, width, _ = read_pixels(path, name).shape
+        size = (height, width)
     if triplet.size is not None and tuple(triplet.size) != size:
         raise Unusable("picture of another size than its annotation says", name)
     return size
+
+
+def read_pixels(path: str, name: str) -> np.ndarray:
+    """A picture, (H, W, 3) uint8."""
+    with _unusable("unreadable picture", name):
+        return read_picture(Path(path))
 
 
 def draw_mask(triplet: Triplet, size: tuple[int, int], min_area: float) -> np.ndarray:

@@ -69,7 +69,9 @@ def synthesize(recipe: SynthesisRecipe) -> SynthesisReport:
     if (report := _finished(root, identity)) is not None:
         return report
     progress = Progress(root / PROGRESS)
-    if not progress.folder.is_dir():
+    if not progress.has_results:
+        if progress.has_begun:  # killed before a chunk was kept; what it wrote may be another recipe's
+            _clear(root)
         _refuse_strangers(root)
     progress.begin(identity, lambda: make_plan(recipe).to_dict())
     plan = Plan.from_dict(progress.plan())
@@ -78,6 +80,7 @@ def synthesize(recipe: SynthesisRecipe) -> SynthesisReport:
     _write(chunks, root, recipe, progress)
     rows, kept = _gather(chunks, progress, plan)
     if not kept:
+        _clear(root)  # the sources may be mended, and all that was kept is that nothing could be made
         raise EmptyJoin("No triplet could be made:\n" + "\n".join(plan.left_out.lines()))
     WRITERS[recipe.layout](root, recipe).conclude(rows, plan.pool)
     report = _report(plan, kept, recipe)
@@ -114,8 +117,15 @@ def _finished(root: Path, identity: dict[str, Any]) -> SynthesisReport | None:
 
 
 def _refuse_strangers(root: Path) -> None:
-    if root.exists() and (not root.is_dir() or {path.name for path in root.iterdir()} - {AUDIT}):
+    if root.exists() and (not root.is_dir() or {path.name for path in root.iterdir()} - {AUDIT, PROGRESS}):
         raise FileExistsError(f"'{root}' is not empty: a data set is written into a folder of its own.")
+
+
+def _clear(root: Path) -> None:
+    """Takes away all that a run has written, which began in a folder with nothing but an audit; its progress last."""
+    for path in sorted(root.iterdir(), key=lambda path: path.name == PROGRESS):
+        if path.name != AUDIT:
+            rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _sweep(root: Path) -> None:

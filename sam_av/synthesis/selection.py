@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .categories import CategoryMap
-from .pictures import Picture, PictureSource, Thing
+from .categories import CategoryMap, normal
+from .pictures import Picture, PictureSource, Thing, name_apart
 from .recipe import SynthesisRecipe
 from .same_files import first_of_same
 from .tally import Tally
@@ -70,9 +70,10 @@ def select(
                 tally.add("category outlined in an earlier source, too", f"{picture.id} ({category})")
                 continue
             annotated.add(category)
-            if (piece := _fit(Seen(picture, category, things, source), recipe, tally)) is not None:
+            names = category_map.names_of(category, source.vocabulary)
+            if (piece := _fit(Seen(picture, category, things, source), names, recipe, tally)) is not None:
                 selection.seen.setdefault(picture, []).append(piece)
-    _name_apart(selection.seen)
+    name_apart(selection.seen)
     return selection
 
 
@@ -93,9 +94,13 @@ def _group(
     return groups
 
 
-def _fit(piece: Seen, recipe: SynthesisRecipe, tally: Tally) -> Seen | None:
-    """The piece with the things that the recipe takes; what it does not take is counted."""
+def _fit(piece: Seen, names: Sequence[str], recipe: SynthesisRecipe, tally: Tally) -> Seen | None:
+    """The piece with the things that the recipe takes; what it does not take is counted.
+
+    `names` are those of the category: where one of them lacks a mask, the category does.
+    """
     name = f"{piece.picture.id} ({piece.category})"
+    partial = set(map(normal, piece.things[0].picture.partial)) & set(map(normal, names))
     taken = []
     for thing in piece.things:
         causes = [
@@ -115,7 +120,7 @@ def _fit(piece: Seen, recipe: SynthesisRecipe, tally: Tally) -> Seen | None:
         return None
     if recipe.instances == "one":
         taken = [max(taken, key=lambda thing: (thing.area, thing.id))]
-    elif len(taken) < len(piece.things) or piece.picture.partial & {thing.name for thing in taken}:
+    elif len(taken) < len(piece.things) or partial:
         tally.add("not every instance has a mask", name)
         return None
     if sum(thing.area for thing in taken) < recipe.min_area:
@@ -123,14 +128,3 @@ def _fit(piece: Seen, recipe: SynthesisRecipe, tally: Tally) -> Seen | None:
         return None
     piece.things = taken
     return piece
-
-
-def _name_apart(pictures: dict[Picture, list[Seen]]) -> None:
-    """Sees to it that no two pictures are called alike, as the same number in train2017 and val2017 would be."""
-    taken: set[str] = set()
-    for picture in pictures:
-        name, number = picture.id, 2
-        while picture.id in taken:
-            picture.id = f"{name}-{number}"
-            number += 1
-        taken.add(picture.id)

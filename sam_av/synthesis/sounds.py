@@ -24,7 +24,8 @@ class SoundClip:
         id: the name of the source and its own in it, joined so that it can name a file.
         path: the file, sound alone or a video.
         labels: all that the source says is heard in it.
-        recording: what it was cut from; clips of one recording are alike, and go into one split.
+        recording: what it was cut from, by a name that is the same in all sources; clips of one recording are alike,
+            and go into one split.
         source: the name of the source.
         license: of the clip itself, where it is known.
     """
@@ -134,7 +135,7 @@ class VGGSound(SoundTable):
                 tally.add("bad row of sounds", ",".join(cells)[:60])
             elif self._splits is None or cells[3] in self._splits:
                 stem = f"{cells[0]}_{int(cells[1]):06d}"
-                yield _Row(stem, (stem,), (cells[2],), cells[0])
+                yield _Row(stem, (stem,), (cells[2],), _of_youtube(cells[0]))
 
 
 class AudioSet(SoundTable):
@@ -176,7 +177,7 @@ class AudioSet(SoundTable):
             second, stem = int(start), cells[0]
             stems = (f"{stem}_{second}", f"{stem}_{second:06d}", f"{stem}_{round(1000 * start)}", stem, f"Y{stem}")
             names = tuple(self._names[label] for label in labels if label in self._names)
-            yield _Row(f"{stem}_{second:06d}", stems, names, stem)
+            yield _Row(f"{stem}_{second:06d}", stems, names, _of_youtube(stem))
 
 
 class FSD50K(SoundTable):
@@ -218,7 +219,12 @@ class FSD50K(SoundTable):
                 if self._splits is None or row.get("split") in self._splits:
                     name = row["fname"]
                     license = self._facts.get(name, {}).get("license")
-                    yield _Row(name, (name,), tuple(row["labels"].split(",")), name, license)
+                    yield _Row(name, (name,), tuple(row["labels"].split(",")), f"{self.name}/{name}", license)
+
+
+def _of_youtube(video: str) -> str:
+    """The recording of a clip from YouTube: VGGSound and AudioSet have cut some videos both."""
+    return f"youtube/{video}"
 
 
 def _table(path: str) -> Path:
