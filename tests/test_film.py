@@ -235,6 +235,20 @@ class TestStopping:
         assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["masks.jsonl", "run.json", "timeline.png"]
         assert len(rows_of(tmp_path / "out")) == 3
 
+    @pytest.mark.parametrize("record", [None, "not JSON", '{"epochs": 3}'])
+    def test_files_of_others_stay(self, tmp_path, model, film, record):
+        """`masks` is also the folder of the true masks of a data set, and others call their files run.json, too."""
+        truth = tmp_path / "set" / "masks" / "dog" / "0.png"
+        truth.parent.mkdir(parents=True)
+        Image.fromarray(picture(0)).save(truth)
+        if record is not None:
+            (tmp_path / "set" / "run.json").write_text(record)
+        before = {path: path.read_bytes() for path in (tmp_path / "set").rglob("*") if path.is_file()}
+        for options in ({}, {"resume": True}, {"overwrite": True}):
+            with pytest.raises(FileExistsError, match=r"not of sam-av segment \(.*masks\): choose another folder"):
+                segment_to_folder(model, film, tmp_path / "set", formats=["png"], **options)
+        assert {path: path.read_bytes() for path in (tmp_path / "set").rglob("*") if path.is_file()} == before
+
     def test_smoothing_is_not_resumed(self, tmp_path, model, film):
         with pytest.raises(ValueError, match="smoothing cannot be resumed"):
             segment_to_folder(model, film, tmp_path / "out", smoothing=0.5, resume=True)

@@ -201,6 +201,11 @@ def _begin(output: Path, record: dict[str, Any], resume: bool, overwrite: bool) 
     done = [
         path for path in there if path.name != RECORD and path.stat().st_size
     ]  # a run may fail before its first mask
+    if there and not _is_own_record(output / RECORD):
+        raise FileExistsError(
+            f"'{output}' holds files that are not of sam-av segment ({', '.join(path.name for path in there)}): choose "
+            "another folder."
+        )
     kept = 0
     if there and overwrite:
         for path in there:
@@ -211,8 +216,6 @@ def _begin(output: Path, record: dict[str, Any], resume: bool, overwrite: bool) 
             "choose another folder."
         )
     elif done:
-        if not (output / RECORD).is_file():
-            raise ValueError(f"'{output}' cannot be resumed: it has no {RECORD}. Choose another folder.")
         earlier = json.loads((output / RECORD).read_text(encoding="utf-8"))
         if changed := [key for key in record if earlier.get(key) != record[key]]:
             raise ValueError(
@@ -225,6 +228,15 @@ def _begin(output: Path, record: dict[str, Any], resume: bool, overwrite: bool) 
     except OSError as error:
         raise PermissionError(f"'{output}' cannot be written to ({error.strerror}): choose another folder.") from error
     return kept
+
+
+def _is_own_record(path: Path) -> bool:
+    """Whether a file is what `_describe` says of a run. Without it the masks beside it may be anybody's."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and {"source", "model", "settings", "sam-av"} <= record.keys()
 
 
 def _write_record(output: Path, record: dict[str, Any]) -> None:
