@@ -24,7 +24,7 @@ from sam_av import SamAV
 from sam_av.audio import read_audio
 from sam_av.cli import main
 from sam_av.film.run import segment_to_folder
-from sam_av.film.timeline import Bins
+from sam_av.film.timeline import Bins, Timeline
 from sam_av.viz import overlay
 
 ADAPTER = "builtin:demo-sama"
@@ -267,6 +267,32 @@ class TestDamage:
         with av.open(tmp_path / "out" / "overlay.mp4") as container:
             assert len(list(container.decode(video=0))) == len(rows)
         assert "damaged" in json.loads((tmp_path / "out" / "run.json").read_text())["damage"]
+
+    @pytest.mark.parametrize("options", [{}, {"mask_fps": 0.5}], ids=["heard by every frame", "by a few"])
+    def test_damage_in_the_sound(self, tmp_path, model, options):
+        """The timeline hears on behind the last frame, and between those that the model runs on."""
+        path = save_film(tmp_path / "a.mp4", 60)
+        samples = tone(6)
+        samples[40_000:] = np.nan
+        wavfile.write(tmp_path / "a.wav", 16_000, samples)
+        with pytest.warns(UserWarning, match="NaN or infinite samples"):
+            report = segment_to_folder(model, path, tmp_path / "out", tmp_path / "a.wav", **options)
+        assert "NaN or infinite samples" in report.damage and not report.finished
+        assert 1 <= report.frames == len(rows_of(tmp_path / "out")) < 30
+        with av.open(tmp_path / "out" / "overlay.mp4") as container:
+            assert len(list(container.decode(video=0))) == report.frames
+        assert (tmp_path / "out" / "timeline.png").is_file()
+
+    def test_an_output_that_cannot_be_finished_takes_no_other_with_it(self, tmp_path, model, film, monkeypatch):
+        def no_room(self):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(Timeline, "_draw", no_room)
+        with pytest.raises(OSError, match="No space left"):
+            segment_to_folder(model, film, tmp_path / "out")
+        with av.open(tmp_path / "out" / "overlay.mp4") as container:
+            assert len(list(container.decode(video=0))) == 24
+        assert not (tmp_path / "out" / "timeline.png").exists()
 
     def test_pictures_of_an_unknown_codec(self, tmp_path, capsys):
         path = save_film(tmp_path / "a.mkv", 3)

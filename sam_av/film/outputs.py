@@ -1,16 +1,19 @@
 """Where the masks of a film go, a frame at a time: one class for each form."""
 
 import json
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from ..audio.decode import SoundPart
+from ..damage import DamagedSource
 from ..data.shapes import draw_shape, encode_mask
 from ..data.video_writer import VideoWriter
 from ..frames import Frame
@@ -19,6 +22,7 @@ from ..predict import FrameMask
 from ..viz import overlay
 
 _CLOSE = 1e-3  # seconds
+Part = TypeVar("Part")
 
 
 class Output(Protocol):
@@ -32,6 +36,38 @@ class Output(Protocol):
 
     def write(self, frame: FrameMask) -> None:
         """Adds a frame."""
+
+
+@contextmanager
+def open_all(outputs: Sequence[Output]) -> Iterator[None]:
+    """Opens outputs. At the end each finishes by itself: what goes wrong in one of them takes nothing from the others.
+
+    An error of the block ends them all, as those that have no whole result.
+    """
+    with ExitStack() as opened:
+        for each in outputs:
+            opened.enter_context(each)
+        yield
+        opened.pop_all()
+    failures = []
+    for each in outputs:
+        try:
+            each.__exit__(None, None, None)
+        except (OSError, ValueError) as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
+
+
+def until_damage(parts: Iterator[Part]) -> Iterator[Part]:
+    """The parts of a sound up to where it breaks off, with a warning: for what is drawn or kept beside the masks.
+
+    Whether the masks end there is for those to say that hear it.
+    """
+    try:
+        yield from parts
+    except DamagedSource as error:
+        warnings.warn(str(error), stacklevel=2)
 
 
 class OverlayFilm:

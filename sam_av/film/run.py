@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -20,7 +20,17 @@ from ..hub import write_whole
 from ..predict import FrameMask, MaskSettings, is_picture_file, open_frames, segment_frames
 from ..predictors import ModelPredictor
 from ..stopping import StopRequest
-from .outputs import MaskRows, Output, OverlayFilm, PictureFiles, keep_rows, mask_of_row, read_rows
+from .outputs import (
+    MaskRows,
+    Output,
+    OverlayFilm,
+    PictureFiles,
+    keep_rows,
+    mask_of_row,
+    open_all,
+    read_rows,
+    until_damage,
+)
 from .timeline import Timeline
 
 if TYPE_CHECKING:
@@ -121,9 +131,7 @@ def segment_to_folder(
     masks = Ahead(_masks(model, frames, chosen, output / ROWS, kept), depth=4)
     report = FilmReport(source.name, [output / ROWS, *files.values()])
     bar = tqdm(desc=source.name, total=duration, bar_format=_BAR if duration else None, disable=not show_progress)
-    with StopRequest() as stop, closing(masks), bar, ExitStack() as stack:
-        for each in outputs:
-            stack.enter_context(each)
+    with StopRequest() as stop, closing(masks), bar, open_all(outputs):
         _write(masks, outputs, report, stop, bar)
     _write_record(output, {**record, **report.facts()})
     return report
@@ -170,11 +178,11 @@ def _film_outputs(
     outputs: list[Output] = []
     if "overlay" in files:
         shown = rate if fps is None else Fraction(fps)
-        outputs.append(OverlayFilm(files["overlay"], shown, stream_channels(sound), pixel_aspect))
+        outputs.append(OverlayFilm(files["overlay"], shown, until_damage(stream_channels(sound)), pixel_aspect))
     if "png" in files:
         outputs.append(PictureFiles(files["png"], drawn=False))
     if "timeline" in files:
-        outputs.append(Timeline(files["timeline"], source.name, stream_audio(sound)))
+        outputs.append(Timeline(files["timeline"], source.name, until_damage(stream_audio(sound))))
     return duration, outputs
 
 
