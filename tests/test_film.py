@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -293,6 +294,29 @@ class TestDamage:
         with av.open(tmp_path / "out" / "overlay.mp4") as container:
             assert len(list(container.decode(video=0))) == 24
         assert not (tmp_path / "out" / "timeline.png").exists()
+
+    def test_a_film_that_has_changed_is_no_damage_and_costs_no_file(self, tmp_path, model, film):
+        """Of the same name and size, but its fourth frame is elsewhere: the folder is as before."""
+        segment_to_folder(model, film, tmp_path / "out")
+        rows = [json.loads(line) for line in (tmp_path / "out" / "masks.jsonl").read_text().splitlines()]
+        rows[3]["time"] += 0.05
+        (tmp_path / "out" / "masks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        names = ("masks.jsonl", "overlay.mp4", "timeline.png")
+        before = {name: (tmp_path / "out" / name).read_bytes() for name in names}
+        threads = threading.active_count()
+        with pytest.raises(ValueError, match="the film has changed. Run it anew"):
+            segment_to_folder(model, film, tmp_path / "out", resume=True)
+        assert {name: (tmp_path / "out" / name).read_bytes() for name in names} == before
+        assert threading.active_count() == threads, "the thread that reads ahead has ended"
+
+    @pytest.mark.filterwarnings("ignore:.*damaged or cut off")
+    def test_a_film_that_breaks_off_is_resumed_to_the_same_end(self, tmp_path, model):
+        cut_off(path := save_film(tmp_path / "a.mkv", 60))
+        first = segment_to_folder(model, path, tmp_path / "out", formats=[])
+        before = (tmp_path / "out" / "masks.jsonl").read_bytes()
+        again = segment_to_folder(model, path, tmp_path / "out", formats=["overlay"], resume=True)
+        assert (again.frames, again.damage) == (first.frames, first.damage) and first.damage
+        assert (tmp_path / "out" / "masks.jsonl").read_bytes() == before
 
     def test_pictures_of_an_unknown_codec(self, tmp_path, capsys):
         path = save_film(tmp_path / "a.mkv", 3)

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, BinaryIO, Protocol, Self, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -131,13 +131,14 @@ class MaskRows:
     def __init__(self, path: Path, kept: int = 0) -> None:
         self._path, self._kept = path, kept
         self._written = 0
+        self._file: BinaryIO | None = None
 
     def __enter__(self) -> Self:
-        self._file = self._path.open("a" if self._kept else "w", encoding="utf-8")
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def write(self, frame: FrameMask) -> None:
         """See `Output`."""
@@ -150,24 +151,33 @@ class MaskRows:
                 "carried": frame.carried,
                 "segmentation": encode_mask(frame.mask),
             }
-            self._file.write(json.dumps(row) + "\n")
+            if self._file is None:
+                self._file = self._open_behind_kept()
+            self._file.write(json.dumps(row).encode() + b"\n")
             self._file.flush()
         self._written += 1
 
+    def _open_behind_kept(self) -> BinaryIO:
+        """What else an earlier run left is cut off only now that there is something to put in its place."""
+        file = self._path.open("r+b" if self._kept else "wb")
+        for _ in range(self._kept):
+            file.readline()
+        file.truncate()
+        return file
 
-def keep_rows(path: Path) -> int:
-    """Cuts a file of mask rows so that the next row is of a frame on which the model ran, and counts what is left."""
-    kept, count, end, position = 0, 0, 0, 0
+
+def count_rows(path: Path) -> int:
+    """How many rows a run goes on from: whole ones, before the last of a frame on which the model ran."""
+    kept, count = 0, 0
     if not path.is_file():
         return 0
-    with path.open("rb+") as file:
+    with path.open("rb") as file:
         for line in file:
             if not line.endswith(b"\n"):  # the run was killed in the middle of it
                 break
             if not json.loads(line)["carried"]:
-                kept, end = count, position
-            count, position = count + 1, position + len(line)
-        file.truncate(end)
+                kept = count
+            count += 1
     return kept
 
 

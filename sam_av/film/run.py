@@ -14,6 +14,7 @@ from tqdm import tqdm
 from .. import __version__
 from ..ahead import Ahead
 from ..audio import stream_audio, stream_channels
+from ..damage import DamagedSource
 from ..data.video import VideoReader
 from ..frames import Frame
 from ..hub import write_whole
@@ -25,7 +26,7 @@ from .outputs import (
     Output,
     OverlayFilm,
     PictureFiles,
-    keep_rows,
+    count_rows,
     mask_of_row,
     open_all,
     read_rows,
@@ -133,6 +134,7 @@ def segment_to_folder(
     bar = tqdm(desc=source.name, total=duration, bar_format=_BAR if duration else None, disable=not show_progress)
     with StopRequest() as stop, closing(masks), bar, open_all(outputs):
         _write(masks, outputs, report, stop, bar)
+    report.frames = max(report.frames, kept)  # the rows of an earlier run are there, however far this one came
     _write_record(output, {**record, **report.facts()})
     return report
 
@@ -145,7 +147,7 @@ def _write(masks: Iterator[FrameMask], outputs: list[Output], report: FilmReport
         except StopIteration:
             report.finished = True
             break
-        except ValueError as error:
+        except DamagedSource as error:
             if not report.frames:
                 raise
             report.damage = str(error)
@@ -164,9 +166,13 @@ def _masks(
     model: "SamAV", frames: Iterator[Frame], settings: MaskSettings, rows: Path, kept: int
 ) -> Iterator[FrameMask]:
     """The masks of all frames, the first ones from the rows that are there."""
-    for row in read_rows(rows, kept):
-        yield mask_of_row(row, next(frames))
-    yield from segment_frames(model, frames, settings)
+    try:
+        for row in read_rows(rows, kept) if kept else ():
+            yield mask_of_row(row, next(frames))
+        yield from segment_frames(model, frames, settings)
+    finally:
+        if isinstance(frames, Ahead):
+            frames.close()
 
 
 def _film_outputs(
@@ -230,7 +236,7 @@ def _begin(output: Path, record: dict[str, Any], resume: bool, overwrite: bool) 
                 f"'{output}' cannot be resumed by this run: it differs from the earlier one in {', '.join(changed)}. "
                 "Make it anew (--overwrite), or choose another folder."
             )
-        kept = keep_rows(output / ROWS)
+        kept = count_rows(output / ROWS)
     try:
         _write_record(output, {**record, "finished": False})
     except OSError as error:
