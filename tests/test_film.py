@@ -250,6 +250,21 @@ class TestStopping:
                 segment_to_folder(model, film, tmp_path / "set", formats=["png"], **options)
         assert {path: path.read_bytes() for path in (tmp_path / "set").rglob("*") if path.is_file()} == before
 
+    def test_another_film_or_sound_of_the_same_name_and_size_is_not_resumed(self, tmp_path, model, film):
+        path, sound = tmp_path / "a.mp4", tmp_path / "a.wav"
+        shutil.copy(film, path)
+        wavfile.write(sound, 16_000, tone(3))
+        segment_to_folder(model, path, tmp_path / "out", sound, formats=[])
+        wavfile.write(sound, 16_000, tone(3)[::-1].copy())
+        with pytest.raises(ValueError, match="differs from the earlier one in audio"):
+            segment_to_folder(model, path, tmp_path / "out", sound, formats=[], resume=True)
+        wavfile.write(sound, 16_000, tone(3))
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="differs from the earlier one in source"):
+            segment_to_folder(model, path, tmp_path / "out", sound, formats=[], resume=True)
+
     def test_smoothing_is_not_resumed(self, tmp_path, model, film):
         with pytest.raises(ValueError, match="smoothing cannot be resumed"):
             segment_to_folder(model, film, tmp_path / "out", smoothing=0.5, resume=True)

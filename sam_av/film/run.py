@@ -1,7 +1,7 @@
 """A picture or a film to a folder of its masks: with a progress bar, stopped and taken up again, at any length."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,6 +16,7 @@ from ..ahead import Ahead
 from ..audio import stream_audio, stream_channels
 from ..damage import DamagedSource
 from ..data.video import VideoReader
+from ..digest import digest_content, digest_samples
 from ..frames import Frame
 from ..hub import write_whole
 from ..predict import FrameMask, MaskSettings, is_picture_file, open_frames, segment_frames
@@ -197,15 +198,19 @@ def _film_outputs(
 
 def _describe(model: "SamAV", source: Path, audio: str | Path | None, settings: dict[str, Any]) -> dict[str, Any]:
     """What the masks depend on, as plain data."""
-    sound = None if audio is None else {"name": Path(audio).name, "bytes": Path(audio).stat().st_size}
+    look = digest_content if is_picture_file(source) else digest_samples
     record = {
-        "source": {"name": source.name, "bytes": source.stat().st_size},
-        "audio": sound,
+        "source": _describe_file(source, look),
+        "audio": None if audio is None else _describe_file(Path(audio), digest_content),
         "model": ModelPredictor(model).identity(),
         "settings": settings,
         "sam-av": __version__,
     }
     return json.loads(json.dumps(record))
+
+
+def _describe_file(path: Path, look: Callable[[Path], str]) -> dict[str, Any]:
+    return {"name": path.name, "bytes": path.stat().st_size, "digest": look(path)}
 
 
 def _begin(output: Path, record: dict[str, Any], resume: bool, overwrite: bool) -> int:
