@@ -423,6 +423,12 @@ def test_clicks_boxes_and_thresholds_of_the_command_line(tmp_path, film):
         assert (coco.decode(row["segmentation"]) != frame.mask).mean() < 0.001
 
 
+def test_clicks_in_arrays_are_resumed_as_those_in_lists(tmp_path, model, film):
+    segment_to_folder(model, film, tmp_path / "out", formats=[], points=np.array([[40, 24]]), threshold=np.float32(0.5))
+    settings = {"points": [[40, 24]], "threshold": 0.5}
+    assert segment_to_folder(model, film, tmp_path / "out", formats=["png"], resume=True, **settings).finished
+
+
 def test_bins_are_means_whatever_they_were_merged_to():
     rng = np.random.default_rng(0)
     times, values = np.sort(rng.uniform(0, 700, 5_000)), rng.normal(size=(5_000, 2))

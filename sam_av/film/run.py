@@ -119,8 +119,8 @@ def segment_to_folder(
         raise ValueError("A smoothed mask depends on those before it, so that a run with smoothing cannot be resumed.")
     reading: dict[str, Any] = {"time": time, "fps": fps, "mask_fps": mask_fps, "window": window}
     frames = open_frames(model, source, audio, **reading)
-    settings.pop("batch_size", None)  # changes nothing in the masks
-    record = _describe(model, source, audio, {**reading, **settings})
+    plain = {name: getattr(chosen, name) for name in settings if name != "batch_size"}  # which changes no mask
+    record = _describe(model, source, audio, {**reading, **plain})
     kept = _begin(output, record, resume, overwrite)
     outputs: list[Output] = [MaskRows(output / ROWS, kept)]
     if is_picture_file(source) or time is not None:
