@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 # Fewer pixels than this share above the threshold count as an empty mask.
 EMPTY_SHARE = 0.001
 
+# Frames that are held at most while a batch fills: where the model runs seldom, many pass between two that hear.
+_MOST_HELD = 64
+
 Sound = str | Path | np.ndarray | Tensor
 
 
@@ -72,7 +75,8 @@ class MaskSettings:
         smoothing: seconds over which masks are averaged with those before: the weight of a mask falls to 37 % in that
             time. 0 is off.
         batch_size: frames that go through the network together; by default 4 of a video, and 1 of a live stream, where
-            nobody waits for those that come later.
+            nobody waits for those that come later. With a low `mask_fps` they are fewer: no more than 64 frames are
+            held while a batch fills.
     """
 
     threshold: float | Mapping[float, float] | None = None
@@ -277,12 +281,18 @@ def _stream(audio: Sound, sampling_rate: int) -> Iterator[Tensor]:
 
 
 def _batches(frames: Iterator[Frame], size: int) -> Iterator[list[Frame]]:
-    """Frames in lists of `size`; where the source breaks off, the error comes after the frames before it."""
+    """Frames in lists, of which `size` hear something; those that carry a mask come on the way, and wait for none.
+
+    Where the source breaks off, the error comes after the frames before it.
+    """
     batch: list[Frame] = []
     try:
         for frame in frames:
+            if frame.window is None and not batch:
+                yield [frame]  # its mask is there already
+                continue
             batch.append(frame)
-            if len(batch) == size:
+            if sum(each.window is not None for each in batch) == size or len(batch) == max(size, _MOST_HELD):
                 yield batch
                 batch = []
     except ValueError:
