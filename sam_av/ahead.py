@@ -38,6 +38,8 @@ class Ahead(Generic[Item]):
     def close(self) -> None:
         """Ends the thread, and with it the inner iterator."""
         self._closed = True
+        if self._thread.ident is None:
+            self._close_items()
         while self._thread.is_alive():  # it may wait for room
             try:
                 self._ready.get(timeout=0.05)
@@ -54,6 +56,9 @@ class Ahead(Generic[Item]):
         except BaseException as error:
             last = error
         finally:
-            if (close := getattr(self._items, "close", None)) is not None:
-                close()
+            self._close_items()
         self._ready.put((None, last))
+
+    def _close_items(self) -> None:
+        if (close := getattr(self._items, "close", None)) is not None:
+            close()

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 # Fewer pixels than this share above the threshold count as an empty mask.
 EMPTY_SHARE = 0.001
 
+# Frames that are held at most while a batch fills: where the model runs seldom, many pass between two that hear.
+_MOST_HELD = 64
+
 Sound = str | Path | np.ndarray | Tensor
 
 
@@ -72,7 +75,8 @@ class MaskSettings:
         smoothing: seconds over which masks are averaged with those before: the weight of a mask falls to 37 % in that
             time. 0 is off.
         batch_size: frames that go through the network together; by default 4 of a video, and 1 of a live stream, where
-            nobody waits for those that come later.
+            nobody waits for those that come later. With a low `mask_fps` they are fewer: no more than 64 frames are
+            held while a batch fills.
     """
 
     threshold: float | Mapping[float, float] | None = None
@@ -83,6 +87,9 @@ class MaskSettings:
     batch_size: int | None = None
 
     def __post_init__(self) -> None:
+        for name, shape in _SHAPES.items():
+            object.__setattr__(self, name, _plain(name, getattr(self, name), shape))
+        self._check_labels()
         for limit in self.threshold.values() if isinstance(self.threshold, Mapping) else [self.threshold]:
             if limit is not None and not 0 < limit < 1:
                 raise ValueError(f"threshold is a probability between 0 and 1, not {limit}.")
@@ -90,6 +97,48 @@ class MaskSettings:
             raise ValueError(f"smoothing is in seconds, 0 for none, not {self.smoothing}.")
         if self.batch_size is not None and self.batch_size < 1:
             raise ValueError(f"batch_size is how many frames run together, at least 1, not {self.batch_size}.")
+
+    def _check_labels(self) -> None:
+        """Wherever there are clicks and labels, each click has its own."""
+        begun = {begin for each in (self.points, self.point_labels) if isinstance(each, Mapping) for begin in each}
+        for time in begun or {0.0}:
+            points, labels = _in_force(self.points, time), _in_force(self.point_labels, time)
+            if labels is not None and not set(labels) <= {0, 1}:
+                raise ValueError(f"A click's label is 1 on the object or 0 beside it, not {labels}.")
+            if points is not None and labels is not None and len(points) != len(labels):
+                raise ValueError(f"Each click has a label: {len(points)} points do not go with {len(labels)} labels.")
+
+
+_SHAPES: dict[str, tuple[int | None, ...]] = {
+    "threshold": (),
+    "points": (None, 2),
+    "point_labels": (None,),
+    "box": (4,),
+}
+_FORMS = {
+    "threshold": "threshold is one number",
+    "points": "points are (N, 2): a click is x, y",
+    "point_labels": "point_labels are (N,): one for each click",
+    "box": "box is (4,): left, top, right, bottom",
+}
+
+
+def _plain(name: str, value: Any, shape: tuple[int | None, ...]) -> Any:
+    """A setting, however it came, as floats in lists of a shape, in which None is any number but 0."""
+    if isinstance(value, Mapping):
+        return {float(time): _plain(name, each, shape) for time, each in value.items()}
+    if value is None:
+        return None
+    try:
+        array = torch.as_tensor(value, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{_FORMS[name]}, not {value!r}.") from error
+    fits = array.ndim == len(shape) and all(
+        found > 0 if wanted is None else found == wanted for found, wanted in zip(array.shape, shape, strict=True)
+    )
+    if not fits or not bool(array.isfinite().all()):
+        raise ValueError(f"{_FORMS[name]}, not {value!r}.")
+    return array.tolist()
 
 
 def segment(
@@ -232,12 +281,18 @@ def _stream(audio: Sound, sampling_rate: int) -> Iterator[Tensor]:
 
 
 def _batches(frames: Iterator[Frame], size: int) -> Iterator[list[Frame]]:
-    """Frames in lists of `size`; where the source breaks off, the error comes after the frames before it."""
+    """Frames in lists, of which `size` hear something; those that carry a mask come on the way, and wait for none.
+
+    Where the source breaks off, the error comes after the frames before it.
+    """
     batch: list[Frame] = []
     try:
         for frame in frames:
+            if frame.window is None and not batch:
+                yield [frame]  # its mask is there already
+                continue
             batch.append(frame)
-            if len(batch) == size:
+            if sum(each.window is not None for each in batch) == size or len(batch) == max(size, _MOST_HELD):
                 yield batch
                 batch = []
     except ValueError:
@@ -257,7 +312,7 @@ def _run(model: "SamAV", frames: list[Frame], settings: MaskSettings) -> Iterato
         inputs = model.processor(
             [frame.picture for frame in alike],
             input_points=None if points is None else [points] * len(alike),
-            input_labels=None if labels is None else [labels] * len(alike),
+            input_labels=None if points is None or labels is None else [labels] * len(alike),
             input_boxes=None if box is None else [box] * len(alike),
         )
         front_end = model.processor.front_end

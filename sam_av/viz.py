@@ -34,6 +34,8 @@ def overlay(frame: np.ndarray, mask: np.ndarray, *, opacity: float = 0.5, dim: f
 
     What is outside of the mask fades by `dim`, from 0, as it is, to 1, a plain grey.
     """
+    if mask.shape != frame.shape[:2]:
+        raise ValueError(f"A mask is drawn over a frame of its own size: {mask.shape} does not fit {frame.shape[:2]}.")
     drawn = np.array(Image.fromarray(frame).point(_fade((_GREY,) * 3, dim))) if dim else frame.copy()
     thickness = max(1, round(max(frame.shape[:2]) / 200))
     place = _around(mask, thickness)  # a film has many frames, and little of each is mask

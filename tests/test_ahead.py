@@ -57,3 +57,20 @@ def test_closing_ends_the_thread_and_the_inner_iterator():
     items.close()
     assert threading.active_count() == before and closed == [True]
     assert next(items, "over") == "over"
+
+
+def test_closing_one_that_never_began_closes_the_inner_iterator():
+    closed = []
+
+    class Items:
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            return 0
+
+        def close(self):
+            closed.append(True)
+
+    Ahead(Items(), depth=2).close()
+    assert closed == [True]

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from sam_av import SamAV
 from sam_av.audio import read_audio
 from sam_av.cli import main
 from sam_av.film.run import segment_to_folder
-from sam_av.film.timeline import Bins
+from sam_av.film.timeline import Bins, Timeline
 from sam_av.viz import overlay
 
 ADAPTER = "builtin:demo-sama"
@@ -235,6 +236,35 @@ class TestStopping:
         assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["masks.jsonl", "run.json", "timeline.png"]
         assert len(rows_of(tmp_path / "out")) == 3
 
+    @pytest.mark.parametrize("record", [None, "not JSON", '{"epochs": 3}'])
+    def test_files_of_others_stay(self, tmp_path, model, film, record):
+        """`masks` is also the folder of the true masks of a data set, and others call their files run.json, too."""
+        truth = tmp_path / "set" / "masks" / "dog" / "0.png"
+        truth.parent.mkdir(parents=True)
+        Image.fromarray(picture(0)).save(truth)
+        if record is not None:
+            (tmp_path / "set" / "run.json").write_text(record)
+        before = {path: path.read_bytes() for path in (tmp_path / "set").rglob("*") if path.is_file()}
+        for options in ({}, {"resume": True}, {"overwrite": True}):
+            with pytest.raises(FileExistsError, match=r"not of sam-av segment \(.*masks\): choose another folder"):
+                segment_to_folder(model, film, tmp_path / "set", formats=["png"], **options)
+        assert {path: path.read_bytes() for path in (tmp_path / "set").rglob("*") if path.is_file()} == before
+
+    def test_another_film_or_sound_of_the_same_name_and_size_is_not_resumed(self, tmp_path, model, film):
+        path, sound = tmp_path / "a.mp4", tmp_path / "a.wav"
+        shutil.copy(film, path)
+        wavfile.write(sound, 16_000, tone(3))
+        segment_to_folder(model, path, tmp_path / "out", sound, formats=[])
+        wavfile.write(sound, 16_000, tone(3)[::-1].copy())
+        with pytest.raises(ValueError, match="differs from the earlier one in audio"):
+            segment_to_folder(model, path, tmp_path / "out", sound, formats=[], resume=True)
+        wavfile.write(sound, 16_000, tone(3))
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="differs from the earlier one in source"):
+            segment_to_folder(model, path, tmp_path / "out", sound, formats=[], resume=True)
+
     def test_smoothing_is_not_resumed(self, tmp_path, model, film):
         with pytest.raises(ValueError, match="smoothing cannot be resumed"):
             segment_to_folder(model, film, tmp_path / "out", smoothing=0.5, resume=True)
@@ -253,6 +283,55 @@ class TestDamage:
         with av.open(tmp_path / "out" / "overlay.mp4") as container:
             assert len(list(container.decode(video=0))) == len(rows)
         assert "damaged" in json.loads((tmp_path / "out" / "run.json").read_text())["damage"]
+
+    @pytest.mark.parametrize("options", [{}, {"mask_fps": 0.5}], ids=["heard by every frame", "by a few"])
+    def test_damage_in_the_sound(self, tmp_path, model, options):
+        """The timeline hears on behind the last frame, and between those that the model runs on."""
+        path = save_film(tmp_path / "a.mp4", 60)
+        samples = tone(6)
+        samples[40_000:] = np.nan
+        wavfile.write(tmp_path / "a.wav", 16_000, samples)
+        with pytest.warns(UserWarning, match="NaN or infinite samples"):
+            report = segment_to_folder(model, path, tmp_path / "out", tmp_path / "a.wav", **options)
+        assert "NaN or infinite samples" in report.damage and not report.finished
+        assert 1 <= report.frames == len(rows_of(tmp_path / "out")) < 30
+        with av.open(tmp_path / "out" / "overlay.mp4") as container:
+            assert len(list(container.decode(video=0))) == report.frames
+        assert (tmp_path / "out" / "timeline.png").is_file()
+
+    def test_an_output_that_cannot_be_finished_takes_no_other_with_it(self, tmp_path, model, film, monkeypatch):
+        def no_room(self):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(Timeline, "_draw", no_room)
+        with pytest.raises(OSError, match="No space left"):
+            segment_to_folder(model, film, tmp_path / "out")
+        with av.open(tmp_path / "out" / "overlay.mp4") as container:
+            assert len(list(container.decode(video=0))) == 24
+        assert not (tmp_path / "out" / "timeline.png").exists()
+
+    def test_a_film_that_has_changed_is_no_damage_and_costs_no_file(self, tmp_path, model, film):
+        """Of the same name and size, but its fourth frame is elsewhere: the folder is as before."""
+        segment_to_folder(model, film, tmp_path / "out")
+        rows = [json.loads(line) for line in (tmp_path / "out" / "masks.jsonl").read_text().splitlines()]
+        rows[3]["time"] += 0.05
+        (tmp_path / "out" / "masks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        names = ("masks.jsonl", "overlay.mp4", "timeline.png")
+        before = {name: (tmp_path / "out" / name).read_bytes() for name in names}
+        threads = threading.active_count()
+        with pytest.raises(ValueError, match="the film has changed. Run it anew"):
+            segment_to_folder(model, film, tmp_path / "out", resume=True)
+        assert {name: (tmp_path / "out" / name).read_bytes() for name in names} == before
+        assert threading.active_count() == threads, "the thread that reads ahead has ended"
+
+    @pytest.mark.filterwarnings("ignore:.*damaged or cut off")
+    def test_a_film_that_breaks_off_is_resumed_to_the_same_end(self, tmp_path, model):
+        cut_off(path := save_film(tmp_path / "a.mkv", 60))
+        first = segment_to_folder(model, path, tmp_path / "out", formats=[])
+        before = (tmp_path / "out" / "masks.jsonl").read_bytes()
+        again = segment_to_folder(model, path, tmp_path / "out", formats=["overlay"], resume=True)
+        assert (again.frames, again.damage) == (first.frames, first.damage) and first.damage
+        assert (tmp_path / "out" / "masks.jsonl").read_bytes() == before
 
     def test_pictures_of_an_unknown_codec(self, tmp_path, capsys):
         path = save_film(tmp_path / "a.mkv", 3)
@@ -342,6 +421,12 @@ def test_clicks_boxes_and_thresholds_of_the_command_line(tmp_path, film):
     prompts = {"points": {1: [[40, 24], [5, 5]]}, "point_labels": {1: [1, 0]}, "box": {2: [1, 2, 60, 40]}}
     for row, frame in zip(rows_of(tmp_path / "out"), model.segment(film, threshold=0.4, **prompts), strict=True):
         assert (coco.decode(row["segmentation"]) != frame.mask).mean() < 0.001
+
+
+def test_clicks_in_arrays_are_resumed_as_those_in_lists(tmp_path, model, film):
+    segment_to_folder(model, film, tmp_path / "out", formats=[], points=np.array([[40, 24]]), threshold=np.float32(0.5))
+    settings = {"points": [[40, 24]], "threshold": 0.5}
+    assert segment_to_folder(model, film, tmp_path / "out", formats=["png"], resume=True, **settings).finished
 
 
 def test_bins_are_means_whatever_they_were_merged_to():

@@ -8,7 +8,7 @@ from PIL import Image
 from scipy.io import wavfile
 
 from sam_av.data.media import read_picture
-from sam_av.predict import frame_mask
+from sam_av.predict import MaskSettings, frame_mask
 
 
 def picture():
@@ -50,6 +50,43 @@ def test_options_matter():
         assert not np.allclose(other.logits, plain.logits)
     (greedy,) = model.segment(picture(), sound(), threshold=0.01)
     assert greedy.mask.sum() > plain.mask.sum()
+
+
+@pytest.mark.parametrize("form", [np.array, torch.tensor, lambda values: torch.tensor(values, dtype=torch.int32)])
+def test_clicks_and_boxes_in_any_form(form):
+    model = make_model()
+    plain = {"points": [[40, 24], [5, 6]], "point_labels": [1, 0], "box": [10, 10, 40, 40]}
+    (wanted,) = model.segment(picture(), sound(), **plain)
+    (found,) = model.segment(picture(), sound(), **{name: form(value) for name, value in plain.items()})
+    np.testing.assert_array_equal(found.logits, wanted.logits)
+
+
+def test_labels_without_clicks_change_nothing():
+    model = make_model()
+    (plain,) = model.segment(picture(), sound())
+    (labelled,) = model.segment(picture(), sound(), points={5: [[40, 24]]}, point_labels=[1])
+    np.testing.assert_array_equal(labelled.logits, plain.logits)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"points": [40, 24]}, r"points are \(N, 2\): a click is x, y, not \[40, 24\]"),
+        ({"points": {0: [[1, 2, 3]]}}, "a click is x, y, not"),
+        ({"points": []}, "a click is x, y, not"),
+        ({"points": [[1, 2], [3]]}, "a click is x, y, not"),
+        ({"points": [[1, float("nan")]]}, "a click is x, y, not"),
+        ({"points": "here"}, "a click is x, y, not 'here'"),
+        ({"points": [[1, 2]], "point_labels": [1, 0]}, "1 points do not go with 2 labels"),
+        ({"points": {1: [[1, 2]], 2: [[1, 2], [3, 4]]}, "point_labels": [1]}, "2 points do not go with 1 labels"),
+        ({"points": [[1, 2]], "point_labels": [2]}, "label is 1 on the object or 0 beside it"),
+        ({"box": [[1, 2, 3, 4]]}, r"box is \(4,\): left, top, right, bottom, not"),
+        ({"threshold": [0.5, 0.6]}, "threshold is one number, not"),
+    ],
+)
+def test_bad_prompts_are_told_at_once(settings, message):
+    with pytest.raises(ValueError, match=message):
+        MaskSettings(**settings)
 
 
 def test_score_is_the_mean_probability_inside():

@@ -13,6 +13,8 @@ from scipy.io import wavfile
 
 from sam_av.audio import frame_windows, read_audio
 from sam_av.data.video import read_frames
+from sam_av.frames import Frame
+from sam_av.predict import MaskSettings, segment_frames
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +103,36 @@ def test_masks_are_carried_between_runs_of_the_model(tmp_path, model):
     assert all(found[k].mask is found[10 * (k // 10)].mask for k in range(25))
     assert not np.array_equal(found[12].picture, found[10].picture) and found[12].time == pytest.approx(1.2)
     assert_as_expected(found[::10], expected(model, path, [0, 1, 2]))
+
+
+@pytest.mark.parametrize(
+    ("options", "sizes"),
+    [
+        ({"batch_size": 4}, [4] * 6 + [1]),
+        ({"batch_size": 3, "mask_fps": 2}, [3, 2]),
+        ({"batch_size": 1, "mask_fps": 2}, [1] * 5),
+    ],
+)
+def test_a_batch_is_of_frames_on_which_the_model_runs(tmp_path, model, monkeypatch, options, sizes):
+    path, ran, forward = save_film(tmp_path / "a.mp4", 25), [], model.forward
+    monkeypatch.setattr(model, "forward", lambda **inputs: (ran.append(len(inputs["audio"])), forward(**inputs))[1])
+    assert len(list(model.segment(path, **options))) == 25
+    assert ran == sizes
+
+
+def test_few_frames_are_held_while_a_batch_fills(model):
+    """The model runs on every 50th: two fit between those that may wait; none waits behind the last."""
+    read, window = [], torch.zeros(model.processor.front_end.window_samples)
+
+    def frames():
+        for k in range(300):
+            read.append(k)
+            yield Frame(k / FPS, picture(k), window if k % 50 == 0 else None)
+
+    waiting = []
+    for k, _ in enumerate(segment_frames(model, frames(), MaskSettings(batch_size=8))):
+        waiting.append(len(read) - k)
+    assert len(waiting) == 300 and max(waiting) == 64
 
 
 def test_turned_films_and_odd_sizes(tmp_path, model):

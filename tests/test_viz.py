@@ -1,6 +1,9 @@
 """Drawing: what is tinted, what is outlined, and where the pictures of a grid stand."""
 
+import re
+
 import numpy as np
+import pytest
 from PIL import Image
 
 from sam_av.viz import PictureRow, class_colour, draw_sound, grid, outline, overlay, spectrogram, swap_strip
@@ -26,6 +29,12 @@ def test_overlay_tints_the_mask_alone():
 
 def test_overlay_of_nothing_is_the_frame():
     assert np.array_equal(overlay(frame(), np.zeros((40, 60), bool)), frame())
+
+
+@pytest.mark.parametrize("size", [(20, 30), (60, 40), (40, 60, 1)])
+def test_a_mask_of_another_size_is_refused(size):
+    with pytest.raises(ValueError, match=rf"{re.escape(str(size))} does not fit \(40, 60\)"):
+        overlay(frame(), np.ones(size, bool))
 
 
 def test_overlay_fades_what_is_outside():

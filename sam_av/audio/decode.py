@@ -14,6 +14,7 @@ import torch
 import torchaudio
 from torch import Tensor
 
+from ..damage import DamagedSource
 from .log_mel import SAMPLING_RATE
 from .resample import StreamResampler
 
@@ -166,7 +167,7 @@ def _decode(track: _Track, path: Path) -> Iterator[SoundPart]:
                 for converted in converter.resample(frame):
                     samples = converted.to_ndarray()
                     if not np.isfinite(samples).all():
-                        raise ValueError(f"The sound of '{path}' holds NaN or infinite samples: export it again.")
+                        raise DamagedSource(f"The sound of '{path}' holds NaN or infinite samples: export it again.")
                     yield SoundPart(samples, rate)
                 end, seconds, first = end + frame.samples / rate, seconds + frame.samples / rate, False
         _warn_of_damage(path, track, seconds)
@@ -185,7 +186,7 @@ def _errors_of(path: Path) -> Iterator[None]:
     try:
         yield
     except av.FFmpegError as error:
-        raise ValueError(
+        raise DamagedSource(
             f"'{path}' ({path.stat().st_size:,} bytes) cannot be decoded ({error.strerror}): it is empty, cut off or "
             "no sound file. Play it, or get it again."
         ) from error
@@ -194,7 +195,7 @@ def _errors_of(path: Path) -> Iterator[None]:
 def _warn_of_damage(path: Path, track: _Track, seconds: float) -> None:
     """Warns where a part of the sound was lost; without any sound there is nothing to go on with."""
     if seconds == 0:
-        raise ValueError(
+        raise DamagedSource(
             f"No sound can be decoded from the audio track of '{path}' ({track.damaged_packets} damaged packets): it "
             "is empty or cut off. Get the file again."
         )

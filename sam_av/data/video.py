@@ -10,6 +10,8 @@ from typing import Self
 import av
 import numpy as np
 
+from ..damage import DamagedSource
+
 _SEEK_BEYOND = 5.0
 """Seconds up to which it is cheaper to decode what lies between than to look for a key frame."""
 
@@ -113,7 +115,7 @@ class VideoReader:
         try:
             self._container.seek(round((time + self._origin) * av.time_base))
         except av.FFmpegError as error:
-            raise self._unreadable(error) from error
+            raise self._damaged(error.strerror) from error
         self._decoded = self._decode()
         self._advance()
         if time > 0 and (self._next is None or self._seconds(self._next) > time):
@@ -152,8 +154,8 @@ class VideoReader:
     def _seconds(self, frame: av.VideoFrame) -> float:
         return float(frame.time) - self._origin
 
-    def _damaged(self, reason: str) -> ValueError:
-        return ValueError(f"'{self.path}' is damaged after {self.end:.2f} s ({reason}): get it again.")
+    def _damaged(self, reason: str) -> DamagedSource:
+        return DamagedSource(f"'{self.path}' is damaged after {self.end:.2f} s ({reason}): get it again.")
 
     def _unreadable(self, error: av.FFmpegError) -> ValueError:
         return ValueError(

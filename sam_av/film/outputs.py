@@ -1,16 +1,19 @@
 """Where the masks of a film go, a frame at a time: one class for each form."""
 
 import json
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, BinaryIO, Protocol, Self, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from ..audio.decode import SoundPart
+from ..damage import DamagedSource
 from ..data.shapes import draw_shape, encode_mask
 from ..data.video_writer import VideoWriter
 from ..frames import Frame
@@ -19,6 +22,7 @@ from ..predict import FrameMask
 from ..viz import overlay
 
 _CLOSE = 1e-3  # seconds
+Part = TypeVar("Part")
 
 
 class Output(Protocol):
@@ -32,6 +36,38 @@ class Output(Protocol):
 
     def write(self, frame: FrameMask) -> None:
         """Adds a frame."""
+
+
+@contextmanager
+def open_all(outputs: Sequence[Output]) -> Iterator[None]:
+    """Opens outputs. At the end each finishes by itself: what goes wrong in one of them takes nothing from the others.
+
+    An error of the block ends them all, as those that have no whole result.
+    """
+    with ExitStack() as opened:
+        for each in outputs:
+            opened.enter_context(each)
+        yield
+        opened.pop_all()
+    failures = []
+    for each in outputs:
+        try:
+            each.__exit__(None, None, None)
+        except (OSError, ValueError) as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
+
+
+def until_damage(parts: Iterator[Part]) -> Iterator[Part]:
+    """The parts of a sound up to where it breaks off, with a warning: for what is drawn or kept beside the masks.
+
+    Whether the masks end there is for those to say that hear it.
+    """
+    try:
+        yield from parts
+    except DamagedSource as error:
+        warnings.warn(str(error), stacklevel=2)
 
 
 class OverlayFilm:
@@ -95,13 +131,14 @@ class MaskRows:
     def __init__(self, path: Path, kept: int = 0) -> None:
         self._path, self._kept = path, kept
         self._written = 0
+        self._file: BinaryIO | None = None
 
     def __enter__(self) -> Self:
-        self._file = self._path.open("a" if self._kept else "w", encoding="utf-8")
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def write(self, frame: FrameMask) -> None:
         """See `Output`."""
@@ -114,24 +151,33 @@ class MaskRows:
                 "carried": frame.carried,
                 "segmentation": encode_mask(frame.mask),
             }
-            self._file.write(json.dumps(row) + "\n")
+            if self._file is None:
+                self._file = self._open_behind_kept()
+            self._file.write(json.dumps(row).encode() + b"\n")
             self._file.flush()
         self._written += 1
 
+    def _open_behind_kept(self) -> BinaryIO:
+        """What else an earlier run left is cut off only now that there is something to put in its place."""
+        file = self._path.open("r+b" if self._kept else "wb")
+        for _ in range(self._kept):
+            file.readline()
+        file.truncate()
+        return file
 
-def keep_rows(path: Path) -> int:
-    """Cuts a file of mask rows so that the next row is of a frame on which the model ran, and counts what is left."""
-    kept, count, end, position = 0, 0, 0, 0
+
+def count_rows(path: Path) -> int:
+    """How many rows a run goes on from: whole ones, before the last of a frame on which the model ran."""
+    kept, count = 0, 0
     if not path.is_file():
         return 0
-    with path.open("rb+") as file:
+    with path.open("rb") as file:
         for line in file:
             if not line.endswith(b"\n"):  # the run was killed in the middle of it
                 break
             if not json.loads(line)["carried"]:
-                kept, end = count, position
-            count, position = count + 1, position + len(line)
-        file.truncate(end)
+                kept = count
+            count += 1
     return kept
 
 

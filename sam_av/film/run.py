@@ -1,8 +1,8 @@
 """A picture or a film to a folder of its masks: with a progress bar, stopped and taken up again, at any length."""
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,13 +14,25 @@ from tqdm import tqdm
 from .. import __version__
 from ..ahead import Ahead
 from ..audio import stream_audio, stream_channels
+from ..damage import DamagedSource
 from ..data.video import VideoReader
+from ..digest import digest_content, digest_samples
 from ..frames import Frame
 from ..hub import write_whole
 from ..predict import FrameMask, MaskSettings, is_picture_file, open_frames, segment_frames
 from ..predictors import ModelPredictor
 from ..stopping import StopRequest
-from .outputs import MaskRows, Output, OverlayFilm, PictureFiles, keep_rows, mask_of_row, read_rows
+from .outputs import (
+    MaskRows,
+    Output,
+    OverlayFilm,
+    PictureFiles,
+    count_rows,
+    mask_of_row,
+    open_all,
+    read_rows,
+    until_damage,
+)
 from .timeline import Timeline
 
 if TYPE_CHECKING:
@@ -107,8 +119,8 @@ def segment_to_folder(
         raise ValueError("A smoothed mask depends on those before it, so that a run with smoothing cannot be resumed.")
     reading: dict[str, Any] = {"time": time, "fps": fps, "mask_fps": mask_fps, "window": window}
     frames = open_frames(model, source, audio, **reading)
-    settings.pop("batch_size", None)  # changes nothing in the masks
-    record = _describe(model, source, audio, {**reading, **settings})
+    plain = {name: getattr(chosen, name) for name in settings if name != "batch_size"}  # which changes no mask
+    record = _describe(model, source, audio, {**reading, **plain})
     kept = _begin(output, record, resume, overwrite)
     outputs: list[Output] = [MaskRows(output / ROWS, kept)]
     if is_picture_file(source) or time is not None:
@@ -121,10 +133,9 @@ def segment_to_folder(
     masks = Ahead(_masks(model, frames, chosen, output / ROWS, kept), depth=4)
     report = FilmReport(source.name, [output / ROWS, *files.values()])
     bar = tqdm(desc=source.name, total=duration, bar_format=_BAR if duration else None, disable=not show_progress)
-    with StopRequest() as stop, closing(masks), bar, ExitStack() as stack:
-        for each in outputs:
-            stack.enter_context(each)
+    with StopRequest() as stop, closing(masks), bar, open_all(outputs):
         _write(masks, outputs, report, stop, bar)
+    report.frames = max(report.frames, kept)  # the rows of an earlier run are there, however far this one came
     _write_record(output, {**record, **report.facts()})
     return report
 
@@ -137,7 +148,7 @@ def _write(masks: Iterator[FrameMask], outputs: list[Output], report: FilmReport
         except StopIteration:
             report.finished = True
             break
-        except ValueError as error:
+        except DamagedSource as error:
             if not report.frames:
                 raise
             report.damage = str(error)
@@ -156,9 +167,13 @@ def _masks(
     model: "SamAV", frames: Iterator[Frame], settings: MaskSettings, rows: Path, kept: int
 ) -> Iterator[FrameMask]:
     """The masks of all frames, the first ones from the rows that are there."""
-    for row in read_rows(rows, kept):
-        yield mask_of_row(row, next(frames))
-    yield from segment_frames(model, frames, settings)
+    try:
+        for row in read_rows(rows, kept) if kept else ():
+            yield mask_of_row(row, next(frames))
+        yield from segment_frames(model, frames, settings)
+    finally:
+        if isinstance(frames, Ahead):
+            frames.close()
 
 
 def _film_outputs(
@@ -170,11 +185,11 @@ def _film_outputs(
     outputs: list[Output] = []
     if "overlay" in files:
         shown = rate if fps is None else Fraction(fps)
-        outputs.append(OverlayFilm(files["overlay"], shown, stream_channels(sound), pixel_aspect))
+        outputs.append(OverlayFilm(files["overlay"], shown, until_damage(stream_channels(sound)), pixel_aspect))
     if "png" in files:
         outputs.append(PictureFiles(files["png"], drawn=False))
     if "timeline" in files:
-        outputs.append(Timeline(files["timeline"], source.name, stream_audio(sound)))
+        outputs.append(Timeline(files["timeline"], source.name, until_damage(stream_audio(sound))))
     return duration, outputs
 
 
@@ -183,15 +198,19 @@ def _film_outputs(
 
 def _describe(model: "SamAV", source: Path, audio: str | Path | None, settings: dict[str, Any]) -> dict[str, Any]:
     """What the masks depend on, as plain data."""
-    sound = None if audio is None else {"name": Path(audio).name, "bytes": Path(audio).stat().st_size}
+    look = digest_content if is_picture_file(source) else digest_samples
     record = {
-        "source": {"name": source.name, "bytes": source.stat().st_size},
-        "audio": sound,
+        "source": _describe_file(source, look),
+        "audio": None if audio is None else _describe_file(Path(audio), digest_content),
         "model": ModelPredictor(model).identity(),
         "settings": settings,
         "sam-av": __version__,
     }
     return json.loads(json.dumps(record))
+
+
+def _describe_file(path: Path, look: Callable[[Path], str]) -> dict[str, Any]:
+    return {"name": path.name, "bytes": path.stat().st_size, "digest": look(path)}
 
 
 def _begin(output: Path, record: dict[str, Any], resume: bool, overwrite: bool) -> int:
@@ -201,6 +220,11 @@ def _begin(output: Path, record: dict[str, Any], resume: bool, overwrite: bool) 
     done = [
         path for path in there if path.name != RECORD and path.stat().st_size
     ]  # a run may fail before its first mask
+    if there and not _is_own_record(output / RECORD):
+        raise FileExistsError(
+            f"'{output}' holds files that are not of sam-av segment ({', '.join(path.name for path in there)}): choose "
+            "another folder."
+        )
     kept = 0
     if there and overwrite:
         for path in there:
@@ -211,20 +235,27 @@ def _begin(output: Path, record: dict[str, Any], resume: bool, overwrite: bool) 
             "choose another folder."
         )
     elif done:
-        if not (output / RECORD).is_file():
-            raise ValueError(f"'{output}' cannot be resumed: it has no {RECORD}. Choose another folder.")
         earlier = json.loads((output / RECORD).read_text(encoding="utf-8"))
         if changed := [key for key in record if earlier.get(key) != record[key]]:
             raise ValueError(
                 f"'{output}' cannot be resumed by this run: it differs from the earlier one in {', '.join(changed)}. "
                 "Make it anew (--overwrite), or choose another folder."
             )
-        kept = keep_rows(output / ROWS)
+        kept = count_rows(output / ROWS)
     try:
         _write_record(output, {**record, "finished": False})
     except OSError as error:
         raise PermissionError(f"'{output}' cannot be written to ({error.strerror}): choose another folder.") from error
     return kept
+
+
+def _is_own_record(path: Path) -> bool:
+    """Whether a file is what `_describe` says of a run. Without it the masks beside it may be anybody's."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and {"source", "model", "settings", "sam-av"} <= record.keys()
 
 
 def _write_record(output: Path, record: dict[str, Any]) -> None:
