@@ -48,9 +48,8 @@ def test_rates_that_have_nothing_in_common(rate, tmp_path):
     parts = torch.cat([*(resampler.push(part) for part in in_parts(sound)), resampler.flush()])
     for heard in (to_mono_16k(sound, rate), read_audio(tmp_path / "sound.wav"), parts):
         assert heard.shape == (32_000,)
-        torch.testing.assert_close(
-            heard[200:-200], expected[200:-200], atol=1e-3, rtol=0
-        )  # of the same frequency, and in time
+        # The same frequency, and in time.
+        torch.testing.assert_close(heard[200:-200], expected[200:-200], atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize(("rate", "target"), [(11_127, 16_000), (44_099, 16_000), (48_000, 44_099)])
