@@ -1,8 +1,11 @@
 """The web page: a film or a picture in, the masks of what sounds out, in a browser."""
 
 import os
+import signal
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from .limits import MEGABYTE, Limits
@@ -22,7 +25,7 @@ def launch(
     device: str | None = None,
     open_browser: bool = False,
 ) -> None:
-    """Serves the page until it is interrupted.
+    """Serves the page until it is interrupted, by Ctrl-C or SIGTERM.
 
     Args:
         adapters: what visitors may choose from; the first one is loaded before the page opens.
@@ -40,7 +43,7 @@ def launch(
         import gradio  # noqa: F401
     except ImportError as error:
         raise ImportError('The page needs Gradio: pip install "sam-av[app]"') from error
-    with tempfile.TemporaryDirectory(prefix="sam-av-app-") as folder:
+    with _ended_by_sigterm(), tempfile.TemporaryDirectory(prefix="sam-av-app-") as folder:
         # Gradio serves what lies in these two, and nothing else is allowed: see `blocks.launch` below.
         os.environ["GRADIO_TEMP_DIR"] = str(Path(folder) / "served")
         os.environ["GRADIO_EXAMPLES_CACHE"] = str(Path(folder) / "served" / "examples")
@@ -70,3 +73,16 @@ def launch(
             theme=THEME,
             css=CSS,
         )
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM, which service managers and containers send, ends the page as Ctrl-C does: no visitor's file stays."""
+    if threading.current_thread() is not threading.main_thread():  # which alone may say what a signal does
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
