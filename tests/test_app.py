@@ -103,6 +103,17 @@ class TestEvents:
         assert Path(masks[3].value["path"]).name == "masks.zip"
         assert Path(video[1].value["path"]).name == "masks.mp4"
 
+    @pytest.mark.parametrize("given", [1, 3])
+    def test_results_that_were_given_leave_nothing_behind(self, page, updates, given):
+        """Each release of the threshold writes all of them; Gradio has a copy of those that it serves."""
+        run = updates[-1][0]
+        before, writing = set(run.folder.rglob("*")), page.write(run, 0.5)
+        for _ in range(given):
+            next(writing)
+        assert set(run.folder.rglob("*")) > before
+        writing.close()  # as when a visitor stops
+        assert set(run.folder.rglob("*")) == before
+
     def test_another_run_takes_the_place_of_the_first(self, page, film):  # noqa: F811
         *_, first = page.find("video", str(film), None, None, "builtin:demo-sama", 1.0, None)
         *_, second = page.find("video", str(film), None, None, "builtin:demo-sama", 1.0, first[0])

@@ -88,7 +88,9 @@ def test_the_video(found, clip):
 
 def test_the_archive_of_masks(found):
     _, run = found
-    with zipfile.ZipFile(run.write_masks(0.4)) as archive:
+    path = run.write_masks(0.4)
+    assert list(path.parent.iterdir()) == [path] and not list(run.folder.rglob("*.jsonl")), "what was packed is gone"
+    with zipfile.ZipFile(path) as archive:
         assert archive.namelist() == [*(f"masks/{k:06d}.png" for k in range(5)), "masks.jsonl"]
         rows = [json.loads(line) for line in archive.read("masks.jsonl").splitlines()]
         for number, row in enumerate(rows):

@@ -3,6 +3,7 @@
 import json
 import secrets
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -125,16 +126,16 @@ class Run:
     def write_masks(self, threshold: float) -> Path:
         """A zip with the masks that the model made, in the source's own size: PNGs, and JSON lines of run lengths."""
         path = self._named("masks.zip")
-        rows, pictures = MaskRows(path.parent / "masks.jsonl"), PictureFiles(path.parent / "masks", drawn=False)
-        with rows, pictures:
-            for number in range(len(self.times)):
-                frame = self.frame(number, threshold, tuple(self.facts["size"]))
-                rows.write(frame)
-                pictures.write(frame)
-        with zipfile.ZipFile(path, "w") as archive:
-            for file in sorted(path.parent.rglob("*")):
-                if file.is_file() and file != path:
-                    archive.write(file, file.relative_to(path.parent))
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder, zipfile.ZipFile(path, "w") as archive:
+            rows, pictures = MaskRows(Path(folder, "masks.jsonl")), PictureFiles(Path(folder, "masks"), drawn=False)
+            with rows, pictures:
+                for number in range(len(self.times)):
+                    frame = self.frame(number, threshold, tuple(self.facts["size"]))
+                    rows.write(frame)
+                    pictures.write(frame)
+            for file in sorted(Path(folder).rglob("*")):
+                if file.is_file():
+                    archive.write(file, file.relative_to(folder))
         return path
 
     def forget(self) -> None:
