@@ -120,6 +120,10 @@ class TestEvents:
         assert not first[0].folder.exists() and second[0].folder.is_dir()
         assert list(page.write(first[0], 0.5)) == [], "whose files were still being written"
 
+    def test_a_drag_waits_in_no_queue(self, page):
+        drawing = [event for event in page.build().fns.values() if event.fn == page.draw]
+        assert len(drawing) == 2 and not any(event.queue for event in drawing)
+
     def test_before_there_is_anything(self, page):
         assert page.draw(None, 0, 0.5)[0] is None
         assert len(list(page.write(None, 0.5))) == 1

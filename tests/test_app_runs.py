@@ -118,6 +118,16 @@ def test_a_picture_with_its_sound(model, clip, tmp_path):
         assert drawn.size == (120, 160)
 
 
+@pytest.mark.parametrize("size", [(1280, 320), (320, 1280)])
+def test_a_long_picture_keeps_all_that_sam_tells_of_it(model, clip, tmp_path, size):
+    Image.fromarray(clip.frames[0]).resize(size).save(tmp_path / "long.png")
+    wavfile.write(tmp_path / "street.wav", 16_000, (32_767 * clip.waveform).astype(np.int16))
+    (frame,) = record(model, tmp_path / "long.png", tmp_path / "street.wav", tmp_path / "run", Limits(), rate=1)
+    run = Run(tmp_path / "run")
+    assert run.probabilities.shape == (1, 256, 256) and frame.mask.any()
+    assert iou(run.frame(0, run.threshold, frame.mask.shape).mask, frame.mask) > 0.97
+
+
 def test_another_sound_moves_the_mask(model, film, found, scene, tmp_path):
     """Onto the object whose sound was swapped in."""
     other = scene.swap(scene.silent_objects[0])

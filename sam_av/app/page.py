@@ -165,7 +165,7 @@ class Page:
                 self.draw,
                 [kept, moment, threshold],
                 shown,
-                concurrency_limit=None,
+                queue=False,  # each step of a drag would count as one who waits
                 api_visibility="private",
                 trigger_mode="always_last",
                 show_progress="hidden",
