@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from .data import Clip
 from .data.disk import Disk
-from .data.media import read_class_ids
+from .data.media import PICTURE_FORMATS, read_class_ids
 from .digest import digest_files
 from .hub import write_whole
 
@@ -92,7 +92,7 @@ class ClassIdFolder(MaskFolder):
         return torch.cat([self._read(self._file(clip.id, k), size) for k in annotated_frames(clip)])
 
     def _read(self, path: Path, size: tuple[int, int]) -> Tensor:
-        with Image.open(path) as image:
+        with Image.open(path, formats=PICTURE_FORMATS) as image:
             own_size = (image.height, image.width)
         ids = torch.from_numpy(read_class_ids(path, own_size, self._classes))
         return resize_nearest(ids[None], size).long()
@@ -140,7 +140,7 @@ def resize_nearest(masks: Tensor, size: tuple[int, int]) -> Tensor:
 def _read_grey(path: Path) -> Tensor:
     """The probabilities (H, W) in a grey picture."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=PICTURE_FORMATS) as image:
             if image.mode not in ("1", "L"):
                 raise ValueError(
                     f"The prediction '{path}' is a picture of the mode {image.mode}; wanted 8-bit grey (L), 255 for "

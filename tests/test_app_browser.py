@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -314,9 +315,10 @@ def test_a_visitor_who_stops_leaves_nothing(visitor, server):
     assert not any("Traceback" in line for line in server.lines[lines:]), "".join(server.lines)
 
 
-def test_ctrl_c_leaves_nothing_behind(tmp_path):
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_the_end_leaves_nothing_behind(tmp_path, end):
     server = Server(temporary=tmp_path)
     assert list(tmp_path.glob("sam-av-app-*"))
-    server.process.send_signal(2)
+    server.process.send_signal(end)
     assert server.process.wait(60) in (0, 130), "closed, or interrupted before it was quite open"
     assert not list(tmp_path.glob("sam-av-app-*")) and not any("Traceback" in line for line in server.lines)

@@ -88,7 +88,9 @@ def test_the_video(found, clip):
 
 def test_the_archive_of_masks(found):
     _, run = found
-    with zipfile.ZipFile(run.write_masks(0.4)) as archive:
+    path = run.write_masks(0.4)
+    assert list(path.parent.iterdir()) == [path] and not list(run.folder.rglob("*.jsonl")), "what was packed is gone"
+    with zipfile.ZipFile(path) as archive:
         assert archive.namelist() == [*(f"masks/{k:06d}.png" for k in range(5)), "masks.jsonl"]
         rows = [json.loads(line) for line in archive.read("masks.jsonl").splitlines()]
         for number, row in enumerate(rows):
@@ -114,6 +116,16 @@ def test_a_picture_with_its_sound(model, clip, tmp_path):
     assert not run.is_video and run.times == [frame.time]
     with Image.open(run.write_picture(0.5)) as drawn:
         assert drawn.size == (120, 160)
+
+
+@pytest.mark.parametrize("size", [(1280, 320), (320, 1280)])
+def test_a_long_picture_keeps_all_that_sam_tells_of_it(model, clip, tmp_path, size):
+    Image.fromarray(clip.frames[0]).resize(size).save(tmp_path / "long.png")
+    wavfile.write(tmp_path / "street.wav", 16_000, (32_767 * clip.waveform).astype(np.int16))
+    (frame,) = record(model, tmp_path / "long.png", tmp_path / "street.wav", tmp_path / "run", Limits(), rate=1)
+    run = Run(tmp_path / "run")
+    assert run.probabilities.shape == (1, 256, 256) and frame.mask.any()
+    assert iou(run.frame(0, run.threshold, frame.mask.shape).mask, frame.mask) > 0.97
 
 
 def test_another_sound_moves_the_mask(model, film, found, scene, tmp_path):

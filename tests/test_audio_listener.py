@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 import torchaudio
+from scipy.io import wavfile
 
-from sam_av.audio import Listener, frame_windows, read_audio, stream_audio
-from sam_av.audio.resample import StreamResampler
+from sam_av.audio import Listener, frame_windows, read_audio, stream_audio, to_mono_16k
+from sam_av.audio.resample import StreamResampler, open_resampler, resample
 
 
 def in_parts(sound, seed=0):
@@ -33,6 +34,35 @@ def test_a_sound_shorter_than_the_filter():
     resampler = StreamResampler(44_100, 16_000)
     heard = torch.cat([resampler.push(torch.ones(5)), resampler.flush()])
     torch.testing.assert_close(heard, torchaudio.functional.resample(torch.ones(5), 44_100, 16_000))
+
+
+@pytest.mark.parametrize("rate", [11_127, 44_099, 96_001])
+def test_rates_that_have_nothing_in_common(rate, tmp_path):
+    """A filter with weights for each phase would take up to 6 GB, and minutes."""
+    sound, expected = (
+        torch.sin(2 * torch.pi * 1_000 * torch.arange(2 * each, dtype=torch.float64) / each).float()
+        for each in (rate, 16_000)
+    )
+    wavfile.write(tmp_path / "sound.wav", rate, sound.numpy())
+    resampler = open_resampler(rate, 16_000)
+    parts = torch.cat([*(resampler.push(part) for part in in_parts(sound)), resampler.flush()])
+    for heard in (to_mono_16k(sound, rate), read_audio(tmp_path / "sound.wav"), parts):
+        assert heard.shape == (32_000,)
+        # The same frequency, and in time.
+        torch.testing.assert_close(heard[200:-200], expected[200:-200], atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("rate", "target"), [(11_127, 16_000), (44_099, 16_000), (48_000, 44_099)])
+def test_no_large_filter_is_made(monkeypatch, rate, target):
+    monkeypatch.setattr(torchaudio.transforms, "Resample", None)
+    monkeypatch.setattr(torchaudio.functional, "resample", None)
+    open_resampler(rate, target)
+    assert len(resample(torch.zeros(rate), rate, target)) == target
+
+
+def test_usual_rates_go_through_the_filter():
+    for rate in (8_000, 11_025, 12_000, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200, 96_000, 192_000):
+        assert isinstance(open_resampler(rate, 16_000), StreamResampler)
 
 
 @pytest.mark.parametrize("rule", ["example", "centered", "causal"])

@@ -1,9 +1,13 @@
+import os
+import sys
+
 import av
 import numpy as np
 import pytest
 from data_sets import cut_off, save_wav
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
+from sam_av.app.limits import Limits
 from sam_av.data.media import read_binary_mask, read_class_ids, read_picture, read_waveform
 
 SIZE = (8, 12)
@@ -68,6 +72,26 @@ def test_what_is_no_picture_is_an_error_that_names_it(tmp_path, content):
         read_picture(tmp_path / "a.png")
     with pytest.raises(FileNotFoundError, match="There is no picture"):
         read_picture(tmp_path / "b.png")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for Ghostscript is a shell script")
+def test_postscript_under_another_name_starts_no_program(tmp_path, monkeypatch):
+    """A picture may come from a stranger, and Pillow would have Ghostscript draw it."""
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch '{tmp_path}/started'\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)  # Pillow looks for it once
+    Image.fromarray(ramp()).save(tmp_path / "a.png", format="EPS")
+    with pytest.raises(ValueError, match=r"a.png' \([\d,]+ bytes\) cannot be read as a picture"):
+        read_picture(tmp_path / "a.png")
+    with pytest.raises(ValueError, match="cannot be read as a picture"):
+        read_picture((tmp_path / "a.png").read_bytes())
+    with pytest.raises(ValueError, match="cannot be read as a picture"):
+        Limits().check_picture(tmp_path / "a.png")
+    assert not (tmp_path / "started").exists()
+    with pytest.raises(OSError), Image.open(tmp_path / "a.png") as image:
+        image.load()
+    assert (tmp_path / "started").exists(), "the stand-in is what Pillow would start"
 
 
 # Masks

@@ -14,7 +14,7 @@ class AdapterChoice:
     Args:
         names: what is offered: Hub ids, folders, built-ins.
         others: which others a visitor may name: "none"; "hub", those on the Hub; or "any", folders of this machine
-            among them, which is for a page that nobody else sees: errors tell what lies in a folder.
+            among them, which is for a page that nobody else reaches: errors tell what lies in a folder.
         device: None takes the best there is.
     """
 

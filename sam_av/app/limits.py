@@ -10,6 +10,7 @@ from PIL import Image
 
 from ..audio import stream_audio
 from ..audio.log_mel import SAMPLING_RATE
+from ..data.media import PICTURE_FORMATS
 
 # FFmpeg also reads lists of other files (HLS, concat, SDP, image sequences): an upload of that kind would read what
 # else lies on the server, or on its network. So the page opens containers that hold their media themselves only.
@@ -71,7 +72,7 @@ class Limits:
         """Raises where the page does not take a picture; that it can be decoded shows when it is."""
         self._check_size(path)
         try:
-            with Image.open(path) as picture:
+            with Image.open(path, formats=PICTURE_FORMATS) as picture:
                 width, height = picture.size
         except OSError as error:
             raise ValueError(f"'{path}' cannot be read as a picture: it is broken or none.") from error

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -164,7 +165,7 @@ class Page:
                 self.draw,
                 [kept, moment, threshold],
                 shown,
-                concurrency_limit=None,
+                queue=False,  # each step of a drag would count as one who waits
                 api_visibility="private",
                 trigger_mode="always_last",
                 show_progress="hidden",
@@ -231,19 +232,26 @@ class Page:
             return
         with _told(run):
             if not run.is_video:
-                path = run.write_picture(threshold)
-                download = gr.DownloadButton("Download the picture", value=path, visible=True)
-                yield [gr.skip(), gr.skip(), download, _masks(run, threshold)]
+                with _given(run.write_picture(threshold)) as picture, _given(run.write_masks(threshold)) as masks:
+                    download = gr.DownloadButton("Download the picture", value=picture, visible=True)
+                    yield [gr.skip(), gr.skip(), download, gr.DownloadButton(value=masks, visible=True)]
                 return
-            yield [str(run.write_timeline(threshold)), *[gr.skip()] * 3]
-            yield [*[gr.skip()] * 3, _masks(run, threshold)]
-            path = run.write_video(threshold)
-            download = gr.DownloadButton("Download the video", value=path, visible=True)
-            yield [gr.skip(), gr.Video(path), download, gr.skip()]
+            with _given(run.write_timeline(threshold)) as timeline:
+                yield [str(timeline), *[gr.skip()] * 3]
+            with _given(run.write_masks(threshold)) as masks:
+                yield [*[gr.skip()] * 3, gr.DownloadButton(value=masks, visible=True)]
+            with _given(run.write_video(threshold)) as video:
+                download = gr.DownloadButton("Download the video", value=video, visible=True)
+                yield [gr.skip(), gr.Video(video), download, gr.skip()]
 
 
-def _masks(run: Run, threshold: float) -> gr.DownloadButton:
-    return gr.DownloadButton(value=run.write_masks(threshold), visible=True)
+@contextmanager
+def _given(path: Path) -> Iterator[Path]:
+    """A result while it is given, for which Gradio copies it to what it serves; afterwards its folder goes."""
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path.parent, ignore_errors=True)
 
 
 def _result() -> tuple[gr.Image, gr.Markdown, list[gr.Slider], list[Any]]:

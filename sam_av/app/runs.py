@@ -3,6 +3,7 @@
 import json
 import secrets
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from .looks import dimmed, fit
 if TYPE_CHECKING:
     from ..model import SamAV
 
-_MAP_SIDE = 256  # of a kept probability map: SAM's own masks have no more
+_MAP_SIDE = 256  # of a kept probability map: SAM's own masks have no more along either side
 _FAINTEST = 0.5 / 255  # probability that 8 bits do not tell from 0, nor its complement from 1
 _USUAL_RATE = 25  # frames a second of a video that does not say
 _CLOSE = 1e-6  # seconds
@@ -125,16 +126,16 @@ class Run:
     def write_masks(self, threshold: float) -> Path:
         """A zip with the masks that the model made, in the source's own size: PNGs, and JSON lines of run lengths."""
         path = self._named("masks.zip")
-        rows, pictures = MaskRows(path.parent / "masks.jsonl"), PictureFiles(path.parent / "masks", drawn=False)
-        with rows, pictures:
-            for number in range(len(self.times)):
-                frame = self.frame(number, threshold, tuple(self.facts["size"]))
-                rows.write(frame)
-                pictures.write(frame)
-        with zipfile.ZipFile(path, "w") as archive:
-            for file in sorted(path.parent.rglob("*")):
-                if file.is_file() and file != path:
-                    archive.write(file, file.relative_to(path.parent))
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder, zipfile.ZipFile(path, "w") as archive:
+            rows, pictures = MaskRows(Path(folder, "masks.jsonl")), PictureFiles(Path(folder, "masks"), drawn=False)
+            with rows, pictures:
+                for number in range(len(self.times)):
+                    frame = self.frame(number, threshold, tuple(self.facts["size"]))
+                    rows.write(frame)
+                    pictures.write(frame)
+            for file in sorted(Path(folder).rglob("*")):
+                if file.is_file():
+                    archive.write(file, file.relative_to(folder))
         return path
 
     def forget(self) -> None:
@@ -220,7 +221,6 @@ def _keep(path: Path, folder: Path) -> Path:
 
 def _shrink(logits: Tensor) -> np.ndarray:
     """Logits (H, W) -> probabilities (h, w) uint8."""
-    scale = min(1.0, _MAP_SIDE / max(logits.shape))
-    size = tuple(max(1, round(side * scale)) for side in logits.shape)
+    size = tuple(min(side, _MAP_SIDE) for side in logits.shape)  # square, as what SAM makes of a squashed picture
     small = F.interpolate(logits[None, None], size=size, mode="bilinear", antialias=True)[0, 0]
     return (255 * small.sigmoid()).round().to(torch.uint8).numpy()

@@ -11,12 +11,11 @@ from typing import NamedTuple
 import av
 import numpy as np
 import torch
-import torchaudio
 from torch import Tensor
 
 from ..damage import DamagedSource
 from .log_mel import SAMPLING_RATE
-from .resample import StreamResampler
+from .resample import open_resampler, resample
 
 _GAP = 0.05  # seconds; clocks are that inexact
 _CUT_SHORT, _SLACK = 0.95, 0.5  # of the length that a file declares, which may be an estimate; seconds
@@ -98,7 +97,7 @@ def to_mono_16k(waveform: Tensor | np.ndarray, sampling_rate: int) -> Tensor:
     mono = to_mono(waveform)
     if sampling_rate < 1 or sampling_rate != int(sampling_rate):
         raise ValueError(f"The sampling rate must be a whole number of samples per second, not {sampling_rate}.")
-    return torchaudio.functional.resample(mono, int(sampling_rate), SAMPLING_RATE)
+    return resample(mono, int(sampling_rate), SAMPLING_RATE)
 
 
 def to_mono(waveform: Tensor | np.ndarray) -> Tensor:
@@ -144,7 +143,7 @@ def _to_mono(parts: Iterator[SoundPart], sampling_rate: int) -> Iterator[Tensor]
     """
     # A stream may change its channels or its rate on the way, as joined mp3 files do.
     for (_, rate), alike in itertools.groupby(parts, lambda part: (len(part.samples), part.rate)):
-        resampler = StreamResampler(rate, sampling_rate)
+        resampler = open_resampler(rate, sampling_rate)
         for part in alike:
             yield resampler.push(torch.from_numpy(part.samples.mean(axis=0)))
         yield resampler.flush()

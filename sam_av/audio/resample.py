@@ -1,16 +1,76 @@
-"""Resampling a sound that comes in parts, to the same samples as if it had come as a whole."""
+"""Resampling a sound, as a whole or in parts, which give the same samples."""
 
 import math
+from typing import Protocol
 
+import av
+import numpy as np
 import torch
 import torchaudio
 from torch import Tensor
 
 _ENOUGH = 0.25  # seconds that are resampled at once: each call has a price of its own
+_LARGEST_KERNEL = 4_000_000  # weights; between 44,100 Hz and 16 kHz there are 70,560
+
+
+class Resampler(Protocol):
+    """Takes a waveform in parts and gives it back, in other parts, at another rate."""
+
+    def push(self, part: Tensor) -> Tensor:
+        """Takes the next samples (n,) and gives those that are ready, which may be none."""
+
+    def flush(self) -> Tensor:
+        """The rest, when all has been pushed."""
+
+
+def resample(sound: Tensor, rate: int, target: int) -> Tensor:
+    """A whole waveform (n,) float32 at another rate."""
+    if _is_unusual(rate, target):
+        resampler = UnusualRateResampler(rate, target)
+        return torch.cat([resampler.push(sound), resampler.flush()]).to(sound.device)
+    return torchaudio.functional.resample(sound, rate, target)
+
+
+def open_resampler(rate: int, target: int) -> Resampler:
+    """A resampler between two rates, in Hz."""
+    return UnusualRateResampler(rate, target) if _is_unusual(rate, target) else StreamResampler(rate, target)
+
+
+def _is_unusual(rate: int, target: int) -> bool:
+    """Whether two rates have so little in common that a filter with weights for each phase takes gigabytes."""
+    return rate * target // math.gcd(rate, target) ** 2 > _LARGEST_KERNEL
+
+
+class UnusualRateResampler:
+    """FFmpeg's, which interpolates between the phases of a small filter: for rates such as 11,127 or 44,099 Hz.
+
+    Args:
+        rate: of what comes in, in Hz.
+        target: of what goes out.
+    """
+
+    def __init__(self, rate: int, target: int) -> None:
+        self._rate = rate
+        self._resampler = av.AudioResampler(format="flt", layout="mono", rate=target)
+
+    def push(self, part: Tensor) -> Tensor:
+        """Takes the next samples (n,) and gives those that are ready, which may be none."""
+        if len(part) == 0:
+            return torch.empty(0)
+        frame = av.AudioFrame.from_ndarray(part.detach().cpu().numpy()[None], format="flt", layout="mono")
+        frame.sample_rate = self._rate
+        return self._joined(self._resampler.resample(frame))
+
+    def flush(self) -> Tensor:
+        """The rest, when all has been pushed."""
+        return self._joined(self._resampler.resample(None))
+
+    def _joined(self, frames: list[av.AudioFrame]) -> Tensor:
+        return torch.from_numpy(np.concatenate([np.zeros(0, np.float32), *(frame.to_ndarray()[0] for frame in frames)]))
 
 
 class StreamResampler:
-    """Takes a waveform in parts and gives it back, in other parts, at another rate.
+    """Gives what `torchaudio.functional.resample` gives of the whole.
 
     A filter needs some samples before and after those that it works on, so that what comes out lags behind.
 

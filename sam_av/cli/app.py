@@ -14,6 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="adapters to choose from (Hub ids, folders, builtin:...); the demo adapters by default",
     )
     parser.add_argument("--any-adapter", action="store_true", help="let visitors name other adapters of the Hub")
+    parser.add_argument(
+        "--any-folder", action="store_true", help="and folders of this machine: for a page that you alone reach"
+    )
     parser.add_argument("--host", help="address to listen at, 0.0.0.0 for all (default: this machine alone)")
     parser.add_argument("--port", type=int, help="port to listen at (default: the first free one from 7860 on)")
     parser.add_argument("--share", action="store_true", help="make a public link, through Gradio's servers")
@@ -36,6 +39,7 @@ def run(options: argparse.Namespace) -> None:
         port=options.port,
         share=options.share,
         any_adapter=options.any_adapter,
+        any_folder=options.any_folder,
         limits=Limits(
             seconds=options.max_seconds,
             megabytes=options.max_megabytes,

@@ -11,6 +11,8 @@ from ..audio.decode import read_audio
 
 Source = Path | bytes | Image.Image
 """A picture: its file, what its file holds, or decoded already."""
+PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
+"""What Pillow may take a picture for. It goes by the content, not by the name, and hands PostScript to Ghostscript."""
 
 
 def read_picture(source: Source) -> np.ndarray:
@@ -79,7 +81,7 @@ def _open(source: Source) -> Image.Image:
     if isinstance(source, Image.Image):
         return source
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=PICTURE_FORMATS) as image:
             form = image.format
             image.load()
             upright = ImageOps.exif_transpose(image)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ..audio.log_mel import SAMPLING_RATE
 from ..data.headers import picture_size
-from ..data.media import read_picture, read_waveform
+from ..data.media import PICTURE_FORMATS, read_picture, read_waveform
 from ..data.shapes import draw_shape
 from ..digest import digest
 from .composition import Triplet
@@ -74,7 +74,7 @@ def _draw(outline: Outline, size: tuple[int, int], name: str) -> np.ndarray:
             return draw_shape(outline, size)
         if isinstance(outline, list):
             return draw_shape([np.asarray(polygon) for polygon in outline], size)
-    with _unusable("unreadable mask", name), Image.open(outline) as image:
+    with _unusable("unreadable mask", name), Image.open(outline, formats=PICTURE_FORMATS) as image:
         grey = np.asarray(image.convert("L")) > 0
     return grey if grey.shape == size else _resized(grey, size, name)
 
