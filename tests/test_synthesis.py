@@ -346,6 +346,10 @@ def test_caps_and_categories(sources, tmp_path):
     report = synthesize(recipe_of(sources, tmp_path / "caps", max_per_category=3, splits={"train": 50}))
     assert all(sum(counts.values()) <= 3 for counts in report.categories.values())
     assert report.left_out.counts["beyond max_per_category"] > 5
+    changes = {**COMPOSED, "silent": 0.6, "max_per_category": 4, "splits": {"train": 50}}
+    report = synthesize(recipe_of(sources, tmp_path / "silent", **changes))
+    assert report.rules["silent"] > 2
+    assert all(sum(counts.values()) <= 4 for counts in report.categories.values()), "of silent ones, what is heard"
     report = synthesize(recipe_of(sources, tmp_path / "some", categories=["dog", "bell"], exclude_categories=["bell"]))
     assert set(report.categories) == {"dog"}
 
@@ -504,6 +508,7 @@ def test_the_published_recipe_is_the_default():
         ({"mixture_snr": [3, 1]}, "goes from low to high"),
         ({"seconds": 1}, "seconds must reach to the end of the second example"),
         ({"splits": {"train": 0}}, "splits says how many triplets"),
+        ({"max_per_category": 0}, "shard_size and max_per_category are at least 1"),
         ({"min_aera": 0.1}, "no field 'min_aera'; did you mean 'min_area'"),
         ({"pictures": [{"kind": "cooc"}]}, "a set of the kind 'cooc': choose one of coco, lvis, open-images, folder"),
         ({"pictures": [{"kind": "coco", "annotation": "x"}]}, "has no 'annotation' (did you mean 'annotations'?)"),

@@ -101,6 +101,24 @@ class TestOpenImages:
         assert len(things) == len(whole) - 1 - lost
         assert source.tally.counts["name that leads out of the folder"] == 2
 
+    def test_bad_rows_are_counted(self, open_images):
+        whole = open_images().things(everything)
+        source = open_images(
+            masks=lambda text: text + "cut.png,short\n\n",
+            boxes=lambda text: text + text.splitlines()[1].replace("/m/", "x,y,/m/") + "\n" + _with_bad_number(text),
+            images=lambda text: text + "short\n",
+        )
+        assert len(source.things(everything)) == len(whole)
+        assert source.tally.counts == {"bad row of masks": 1, "bad row of boxes": 2, "bad row of pictures": 1}
+        assert source.tally.examples["bad row of masks"] == [f"masks.csv, line {len(whole) + 2}"]
+
+
+def _with_bad_number(table: str) -> str:
+    """The first row of a table of boxes with a word for its first number."""
+    head, row = (line.split(",") for line in table.splitlines()[:2])
+    row[head.index("XMin")] = "left"
+    return ",".join(row) + "\n"
+
 
 class TestChoice:
     @pytest.fixture

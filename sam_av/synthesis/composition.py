@@ -99,12 +99,14 @@ def _draft(
             if recipe.max_per_category is not None and taken[piece.category] >= recipe.max_per_category:
                 tally.add("beyond max_per_category", f"{picture.id} ({piece.category})")
             else:
-                taken[piece.category] += 1
                 pieces.append(piece)
         if not pieces:
             continue
-        absent = _absent(picture, selection, audible, category_map) if recipe.silent else []
-        drafts.append(_of_picture(picture, pieces, absent, recipe, rng))
+        roomy = [name for name in audible if recipe.max_per_category is None or taken[name] < recipe.max_per_category]
+        absent = _absent(picture, selection, roomy, category_map) if recipe.silent else []
+        of_picture = _of_picture(picture, pieces, absent, recipe, rng)
+        taken.update(name for draft in of_picture for name in draft.categories)  # of a silent one, what is heard
+        drafts.append(of_picture)
     return drafts
 
 

@@ -108,7 +108,7 @@ class OpenImagesPictures:
     def _read_rows(self, tally: Tally) -> Iterator[_Row]:
         """The rows that can be used, which are read anew each time: of millions few are wanted."""
         seen: set[str] = set()
-        for record in _records(self._tables, MASKS, "masks"):
+        for record in _records(self._tables, MASKS, "masks", tally):
             try:
                 box = _box(record[4:])
             except ValueError:
@@ -124,15 +124,19 @@ class OpenImagesPictures:
 
     def _read_facts(self, wanted: Container[str]) -> dict[str, tuple[str, str]]:
         """The licence and the rotation of the pictures, where there is a table of them."""
-        records = _records(self._facts, IMAGES, "pictures")
+        records = _records(self._facts, IMAGES, "pictures", self.tally)
         return {image: (license, rotation) for image, license, rotation in records if image in wanted}
 
     def _read_flags(self, rows: list[_Row]) -> dict[tuple[str, str, Box], tuple[bool, bool]]:
         """Which things are truncated, and which are groups, where there is a table of boxes."""
         wanted = {(row.image, row.label, row.box) for row in rows}
         flags = {}
-        for image, label, *numbers, truncated, group in _records(self._boxes, BOXES, "boxes"):
-            key = (image, label, _box(numbers))
+        for image, label, *numbers, truncated, group in _records(self._boxes, BOXES, "boxes", self.tally):
+            try:
+                key = (image, label, _box(numbers))
+            except ValueError:
+                self.tally.add("bad row of boxes", f"{image} ({label}: {', '.join(numbers)})")
+                continue
             if key in wanted:
                 flags[key] = (truncated == "1", group == "1")
         return flags
@@ -143,7 +147,7 @@ class OpenImagesPictures:
         if path is None:
             self.tally.add("missing picture", image)
             return None
-        if rotation and float(rotation) != 0:
+        if rotation.strip("-0."):  # neither empty nor a zero
             self.tally.add("picture that lies on its side", image)
             return None
         return Picture(file_id(self.name, image), path, None, self.name, license=license, present=present)
@@ -174,8 +178,8 @@ def _box(numbers: list[str]) -> Box:
     return left, right, top, bottom
 
 
-def _records(paths: list[Path], columns: tuple[str, ...], what: str) -> Iterator[list[str]]:
-    """The cells of some columns of tables, row by row."""
+def _records(paths: list[Path], columns: tuple[str, ...], what: str, tally: Tally) -> Iterator[list[str]]:
+    """The cells of some columns of tables, row by row; rows with too few cells or too many are counted."""
     for path in paths:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
@@ -186,6 +190,8 @@ def _records(paths: list[Path], columns: tuple[str, ...], what: str) -> Iterator
             for cells in tqdm(reader, desc=f"Reading {path.name}", unit="row", unit_scale=True):
                 if len(cells) == len(head):
                     yield [cells[place] for place in places]
+                elif cells:
+                    tally.add(f"bad row of {what}", f"{path.name}, line {reader.line_num}")
 
 
 def _read_classes(path: Path) -> dict[str, str]:

@@ -67,7 +67,8 @@ class SynthesisRecipe(Settings):
             setattr(self, name, _range(getattr(self, name), name))
         if not self.splits or min(self.splits.values()) < 0 or not sum(self.splits.values()):
             raise ValueError(f"splits says how many triplets each part has, such as train: 1000; not {self.splits}.")
-        if self.max_sources < 2 or self.shard_size < 1 or (self.max_per_category or 1) < 1:
+        cap = 1 if self.max_per_category is None else self.max_per_category
+        if self.max_sources < 2 or self.shard_size < 1 or cap < 1:
             raise ValueError("max_sources is at least 2; shard_size and max_per_category are at least 1.")
         if self.seconds < 0.96 + 0.975:
             raise ValueError(f"seconds must reach to the end of the second example, 1.935 s; it is {self.seconds}.")
