@@ -69,7 +69,7 @@ def _at_rate(video: VideoReader, fps: float) -> Iterator[tuple[float, np.ndarray
 def frame_at(video: VideoReader, listener: Listener, time: float) -> Frame:
     """The one frame of a video that is nearest to a time, which is closed then."""
     with video:
-        picture = video.at(time) if time >= 0 else None
+        picture = video.at(time)
         if picture is None:
             raise ValueError(f"'{video.path}' lasts {video.end:.2f} s; a frame was wanted at {time:g} s.")
         return Frame(time, picture, listener.windows([time])[0])

@@ -197,6 +197,10 @@ def open_frames(
     rule, samples = window or model.config.audio_window, model.processor.front_end.window_samples
     if rule not in RULES:
         raise ValueError(f"There is no window rule '{rule}': choose one of {', '.join(RULES)}.")
+    if time is not None and not 0 <= time < math.inf:
+        raise ValueError(f"time is in seconds from the start, not {time}.")
+    if time is not None and (fps is not None or mask_fps is not None):
+        raise ValueError("time is of one frame: leave out fps and mask_fps with it.")
     is_file = isinstance(source, (str, Path))
     if is_picture_file(source) if is_file else _is_decoded(source):
         if fps is not None or mask_fps is not None:

@@ -24,6 +24,8 @@ from scipy.io import wavfile
 from sam_av import SamAV
 from sam_av.audio import read_audio
 from sam_av.cli import main
+from sam_av.film.clips import find_clips
+from sam_av.film.outputs import MaskRows
 from sam_av.film.run import segment_to_folder
 from sam_av.film.timeline import Bins, Timeline
 from sam_av.viz import overlay
@@ -392,9 +394,43 @@ class TestFolders:
         assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["bee", "cat", "dog"]
         assert len(rows_of(tmp_path / "out" / "cat")) == 8
 
-    def test_the_layout_of_a_data_set(self, tmp_path, clips, model):
-        from sam_av.film.clips import find_clips
+    def test_clips_of_one_name_have_their_paths(self, tmp_path, clips):
+        (clips / "videos").mkdir()
+        shutil.copy(clips / "dog.mp4", clips / "videos" / "dog.mp4")
+        shutil.copy(clips / "bee.png", clips / "cat.png")
+        names = {clip.name: clip.path for clip in find_clips(clips)}
+        assert sorted(names) == ["bee", "cat.png", "cat.webm", "dog.mp4", "videos/dog.mp4"]
+        assert names["videos/dog.mp4"] == clips / "videos" / "dog.mp4"
 
+    def test_a_stop_before_the_first_mask_of_a_clip_and_the_rest_by_resuming(
+        self, tmp_path, clips, capsys, monkeypatch
+    ):
+        arguments = ["segment", str(clips), "--adapter", ADAPTER, "--output", str(tmp_path / "out"), "--formats", "png"]
+        entered, enter = [], MaskRows.__enter__
+
+        def enter_and_stop_the_second(rows):
+            entered.append(rows)
+            if len(entered) == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return enter(rows)
+
+        monkeypatch.setattr(MaskRows, "__enter__", enter_and_stop_the_second)
+        first, second, _ = [clip.name for clip in find_clips(clips)]
+        assert main(arguments) == 143
+        said = capsys.readouterr().out
+        assert f"{first}: masks of" in said and f"{second}: stopped before its first mask." in said
+        assert len(entered) == 2, "a stop ends all"
+        assert sorted(path.name for path in (tmp_path / "out" / second).iterdir()) == ["run.json"]
+
+        assert main([*arguments, "--resume"]) == 0
+        assert len(entered) == 4, "the clip that was over is left alone"
+        said = capsys.readouterr().out
+        assert all(f"{name}: masks of" in said for name in ("dog", "cat", "bee"))
+        shutil.rmtree(tmp_path / "out" / "cat" / "masks")
+        assert main([*arguments, "--resume"]) == 0
+        assert len(entered) == 5 and len(list((tmp_path / "out" / "cat" / "masks").iterdir())) == 8
+
+    def test_the_layout_of_a_data_set(self, tmp_path, clips, model):
         for name, place in (("dog.mp4", "videos"), ("bee.png", "images"), ("bee.wav", "audio")):
             (tmp_path / "set" / place).mkdir(parents=True)
             shutil.move(clips / name, tmp_path / "set" / place / name)

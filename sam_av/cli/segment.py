@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs `sam-av segment`; its exit code is 1 where a source is damaged, and 130 after Ctrl-C."""
+    """Runs `sam-av segment`; its exit code is 1 where a source is damaged, 130 after Ctrl-C and 143 after SIGTERM."""
     if not options.source.exists():
         raise FileNotFoundError(f"There is no video, picture or folder '{options.source}'.")
     prompts = _prompts(options)
@@ -100,18 +100,26 @@ def run(options: argparse.Namespace) -> int:
     if not options.source.is_dir():
         report = segment_to_folder(model, options.source, output, options.audio, **settings)
         print(_text_of(report, output))
-        return 128 + report.signal if report.signal else int(report.damage is not None)
+        return _code_of(report)
     if options.audio is not None:
         raise ValueError("--audio goes with one video; in a folder the sound of dog.gif is dog.wav beside it.")
     share = find_clips(options.source)[state.process_index :: state.num_processes]
-    reports, problems = segment_clips(model, share, output, **settings)
-    for report in reports:
-        print(_text_of(report, output / report.name))
-    for name, problem in problems.items():
-        print(f"{name}: {problem}", file=sys.stderr)
-    stopped = max((report.signal for report in reports), default=0)
-    damaged = any(report.damage for report in reports)
-    return 128 + stopped if stopped else int(bool(problems) or damaged)
+    problems, code = {}, 0
+    try:
+        for clip, outcome in segment_clips(model, share, output, **settings):
+            if isinstance(outcome, Exception):
+                problems[clip.name] = outcome
+            else:
+                print(_text_of(outcome, output / clip.name), flush=True)
+                code = max(code, _code_of(outcome))
+    finally:
+        for name, problem in problems.items():
+            print(f"{name}: {problem}", file=sys.stderr)
+    return code or int(bool(problems))
+
+
+def _code_of(report: "FilmReport") -> int:
+    return 128 + report.signal if report.signal else int(report.damage is not None)
 
 
 def _text_of(report: "FilmReport", output: Path) -> str:
@@ -119,6 +127,8 @@ def _text_of(report: "FilmReport", output: Path) -> str:
     lines = [f"{report.name}: masks of {count}, up to {report.seconds:.2f} s, in '{output}'."]
     if report.damage:
         lines.append(f"The source breaks off there: {report.damage}")
+    if report.signal and not report.frames:
+        return f"{report.name}: stopped before its first mask."
     if report.signal:
         lines.append("Stopped; the files are whole up to there. The same command with --resume goes on.")
     return "\n".join([*lines, *(f"  {path}" for path in report.files)])

@@ -1,6 +1,7 @@
 """A folder of clips: each is segmented into a folder of its own."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ class ClipFile:
     """A clip on the disk.
 
     Attributes:
-        name: its own in the folder.
+        name: its own in the folder: that of its file without the ending, or, where another has the same, its path.
         path: the film or picture.
         audio: a sound of the same name, where there is one.
     """
@@ -45,32 +46,33 @@ def find_clips(folder: Path) -> list[ClipFile]:
     ]
     if not found:
         raise FileNotFoundError(f"'{folder}' holds no video ({', '.join(VIDEOS)}) and no picture.")
-    stems = [path.stem for path in found]
+    stems = Counter(path.stem for path in found)
     return [
-        ClipFile(path.stem if stems.count(path.stem) == 1 else path.name, path, _sound_of(path, folder))
+        ClipFile(
+            path.stem if stems[path.stem] == 1 else path.relative_to(folder).as_posix(), path, _sound_of(path, folder)
+        )
         for path in sorted(found, key=lambda path: path.stat().st_size, reverse=True)
     ]
 
 
 def segment_clips(
     model: "SamAV", clips: Sequence[ClipFile], output: Path, **options: Any
-) -> tuple[list[FilmReport], dict[str, str]]:
-    """Segments clips as `segment_to_folder` does; those that cannot be are named with the reason, and the others go on.
+) -> Iterator[tuple[ClipFile, FilmReport | Exception]]:
+    """Segments clips as `segment_to_folder` does, and gives what became of each when it is done.
 
-    A stop (Ctrl-C, SIGTERM) ends the clip that runs, and all.
+    A clip that cannot be segmented gives the reason, and the others go on. A stop (Ctrl-C, SIGTERM) ends the clip that
+    runs, and all.
     """
-    reports, problems = [], {}
     for clip in clips:
         try:
             report = segment_to_folder(model, clip.path, output / clip.name, clip.audio, **options)
         except (OSError, ValueError) as error:
-            problems[clip.name] = str(error)
+            yield clip, error
             continue
         report.name = clip.name
-        reports.append(report)
+        yield clip, report
         if report.signal:
             break
-    return reports, problems
 
 
 def _sound_of(path: Path, folder: Path) -> Path | None:

@@ -52,7 +52,7 @@ class FilmReport:
 
     Attributes:
         name: of its file.
-        files: what was written.
+        files: what was written, and is there.
         frames: how many have masks in the folder now.
         seconds: the time of the last of them.
         finished: whether that is all of them.
@@ -70,7 +70,13 @@ class FilmReport:
 
     def facts(self) -> dict[str, Any]:
         """What the record of the folder says of it."""
-        return {"frames": self.frames, "seconds": self.seconds, "finished": self.finished, "damage": self.damage}
+        return {
+            "frames": self.frames,
+            "seconds": self.seconds,
+            "finished": self.finished,
+            "damage": self.damage,
+            "files": [path.name for path in self.files],
+        }
 
 
 def segment_to_folder(
@@ -93,7 +99,8 @@ def segment_to_folder(
 
     The folder gets `masks.jsonl` (see `MaskRows`), which grows with every frame, `run.json`, which says what it is of,
     and what `formats` names: `overlay.mp4`, `masks/` with a PNG for each frame, `timeline.png`; of a picture
-    `overlay.png` and `mask.png`. Ctrl-C or SIGTERM ends the film early, with all files whole. A source that breaks off
+    `overlay.png` and `mask.png`. Ctrl-C or SIGTERM ends the film early, with all files whole, and the report has its
+    number. A source that breaks off
     does the same, and the report says why.
 
     Args:
@@ -102,7 +109,8 @@ def segment_to_folder(
         output: the folder.
         audio: a file with its sound; by default a film's own.
         formats: any of "overlay", "png" and "timeline".
-        resume: goes on with a run that was stopped: frames whose masks are in `masks.jsonl` are not run again.
+        resume: goes on with a run that was stopped: frames whose masks are in `masks.jsonl` are not run again, and a
+            run that is over and left all its files is left alone.
         overwrite: makes the folder's files anew.
         show_progress: whether there is a progress bar.
         time: see `segment`, like `fps`, `mask_fps` and `window`.
@@ -121,23 +129,36 @@ def segment_to_folder(
     frames = open_frames(model, source, audio, **reading)
     plain = {name: getattr(chosen, name) for name in settings if name != "batch_size"}  # which changes no mask
     record = _describe(model, source, audio, {**reading, **plain})
+    is_still = is_picture_file(source) or time is not None
+    files = {
+        name: output / file for name, file in (_STILL_FILES if is_still else _FILM_FILES).items() if name in formats
+    }
+    report = FilmReport(source.name, [output / ROWS, *files.values()])
+    if resume and (facts := _facts_if_done(output, record, report.files)):
+        report.frames, report.seconds, report.finished = facts["frames"], facts["seconds"], True
+        return report
     kept = _begin(output, record, resume, overwrite)
     outputs: list[Output] = [MaskRows(output / ROWS, kept)]
-    if is_picture_file(source) or time is not None:
-        duration, files = None, {name: output / file for name, file in _STILL_FILES.items() if name in formats}
+    if is_still:
+        duration = None
         outputs += [PictureFiles(path, drawn=name == "overlay") for name, path in files.items()]
     else:
-        files = {name: output / file for name, file in _FILM_FILES.items() if name in formats}
         duration, films = _film_outputs(files, source, source if audio is None else Path(audio), fps)
         outputs += films
     masks = Ahead(_masks(model, frames, chosen, output / ROWS, kept), depth=4)
-    report = FilmReport(source.name, [output / ROWS, *files.values()])
     bar = tqdm(desc=source.name, total=duration, bar_format=_BAR if duration else None, disable=not show_progress)
-    with StopRequest() as stop, closing(masks), bar, open_all(outputs):
-        _write(masks, outputs, report, stop, bar)
+    try:
+        with StopRequest() as stop, closing(masks), bar, open_all(outputs):
+            _write(masks, outputs, report, stop, bar)
+    except _StoppedAtOnce:
+        report.files = [path for path in report.files if path.exists()]
     report.frames = max(report.frames, kept)  # the rows of an earlier run are there, however far this one came
     _write_record(output, {**record, **report.facts()})
     return report
+
+
+class _StoppedAtOnce(Exception):  # noqa: N818 - it is what somebody asked for
+    """A stop before there was anything to keep: no output has a whole result."""
 
 
 def _write(masks: Iterator[FrameMask], outputs: list[Output], report: FilmReport, stop: StopRequest, bar: tqdm) -> None:
@@ -160,7 +181,7 @@ def _write(masks: Iterator[FrameMask], outputs: list[Output], report: FilmReport
         bar.update(min(frame.time, bar.total or frame.time) - bar.n)  # it cannot show more than all
     report.signal = stop.signal
     if not report.frames:
-        raise KeyboardInterrupt  # stopped before there was anything to keep
+        raise _StoppedAtOnce
 
 
 def _masks(
@@ -247,6 +268,16 @@ def _begin(output: Path, record: dict[str, Any], resume: bool, overwrite: bool) 
     except OSError as error:
         raise PermissionError(f"'{output}' cannot be written to ({error.strerror}): choose another folder.") from error
     return kept
+
+
+def _facts_if_done(output: Path, record: dict[str, Any], files: Sequence[Path]) -> dict[str, Any] | None:
+    """What the record of a folder says where it is of this run, which is over and left all of the files."""
+    if not _is_own_record(output / RECORD):
+        return None
+    earlier = json.loads((output / RECORD).read_text(encoding="utf-8"))
+    whole = all(path.name in earlier.get("files", []) and path.exists() for path in files)
+    alike = all(earlier.get(key) == value for key, value in record.items())
+    return earlier if earlier.get("finished") and whole and alike else None
 
 
 def _is_own_record(path: Path) -> bool:
