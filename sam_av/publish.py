@@ -104,17 +104,32 @@ def push_folder(
         return upload(Path(folder), repo_id, private=private, revision=revision)
 
 
-def create_repository(repo_id: str, *, private: bool | None = None, token: str | bool | None = None) -> str:
-    """The full id of a repository that one may write to, which is created where there is none."""
+def create_repository(
+    repo_id: str, *, private: bool | None = None, token: str | bool | None = None, create_pr: bool = False
+) -> str:
+    """The full id of a repository that one may write to, which is created where there is none.
+
+    Raises where one may not, or where it is public and is to be private. For a pull request it is enough to read it.
+    """
     api = HfApi(token=token)
     try:
-        return api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        if not create_pr:
+            api.auth_check(repo_id, write=True)  # a repository that can be read passes above, whatever the token
+        is_public = bool(private) and not api.model_info(repo_id).private
     except HfHubHTTPError as error:
         raise PermissionError(
-            f"The Hub does not let you write to '{repo_id}': log in (`hf auth login`). {error}"
+            f"The Hub does not let you write to '{repo_id}': log in (`hf auth login`) with a token that may write. "
+            f"{error}"
         ) from error
     except httpx.TransportError as error:
         raise ConnectionError(f"The Hub cannot be reached at {api.endpoint}: {error}") from error
+    if is_public:
+        raise ValueError(
+            f"'{repo_id}' is to be private, but it is there already and public, so that nothing is sent. Make it "
+            "private in its settings on the Hub, choose another name, or do not ask for a private one."
+        )
+    return repo_id
 
 
 def upload(
@@ -129,7 +144,8 @@ def upload(
     create_pr: bool = False,
 ) -> CommitInfo:
     """Uploads all of a folder to a repository, which is created where there is none; a card that is there is kept."""
-    repo_id, api = create_repository(repo_id, private=private, token=token), HfApi(token=token)
+    api = HfApi(token=token)
+    repo_id = create_repository(repo_id, private=private, token=token, create_pr=create_pr)
     if revision is not None:
         api.create_branch(repo_id, branch=revision, exist_ok=True)
     card = f"{subfolder}/{CARD_NAME}" if subfolder else CARD_NAME

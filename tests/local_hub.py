@@ -34,6 +34,7 @@ ENDPOINTS = [
     ("POST", "/api/validate-yaml", "validate_card"),
     ("POST", "/api/repos/create", "create_repo"),
     ("GET", f"/api/models/{REPO}(/revision/{REVISION})?", "model_info"),
+    ("GET", f"/api/models/{REPO}/auth-check/write", "check_write"),
     ("GET", f"/api/models/{REPO}/tree/{REVISION}(/{PATH})?", "list_files"),
     ("GET", f"/api/models/{REPO}/refs", "list_refs"),
     ("POST", f"/api/models/{REPO}/branch/(?P<name>[^/]+)", "create_branch"),
@@ -149,6 +150,7 @@ class LocalHub:
 
     def __init__(self) -> None:
         self.token = "hf_token_of_the_local_hub"
+        self.reading_token = "hf_token_that_may_only_read"
         self.repos: dict[str, Repository] = {}
         self.requests: list[Request] = []
         self.lfs_objects: dict[str, bytes] = {}
@@ -211,7 +213,8 @@ class _Exchange(BaseHTTPRequestHandler):
         """Stay silent: `LocalHub.requests` is the log."""
 
     def call_endpoint(self) -> Any:
-        self.has_token = self.headers["Authorization"] == f"Bearer {self.hub.token}"
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        self.has_token, self.may_write = token in (self.hub.token, self.hub.reading_token), token == self.hub.token
         if "Authorization" in self.headers and not self.has_token:
             raise HubError(401, "Invalid credentials in Authorization header")
         url = urlsplit(self.path)
@@ -234,13 +237,24 @@ class _Exchange(BaseHTTPRequestHandler):
             self.require_token("RepoNotFound")
         if repo is None:
             raise HubError(404, "Repository not found", "RepoNotFound")
+        if write:
+            self.require_write()
         return repo
+
+    def require_write(self) -> None:
+        if not self.may_write:
+            raise HubError(403, "You don't have the rights to write with this token.")
+
+    def check_write(self, repo_id: str) -> Any:
+        self.repository(repo_id, write=True)
+        return {}
 
     def validate_card(self) -> Any:
         return {"errors": [], "warnings": []}
 
     def create_repo(self) -> Any:
         self.require_token()
+        self.require_write()
         wanted = json.loads(self.body)
         repo_id = f"{wanted['organization'] or USER}/{wanted['name']}"
         url = f"{self.hub.url}/{repo_id}"

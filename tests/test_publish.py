@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 from conftest import make_model
-from local_hub import LocalHub
+from local_hub import LocalHub, Repository
 from safetensors.torch import load_file, save_file
 from test_sharing import save
 
@@ -173,3 +173,16 @@ def test_what_is_saved_can_be_pushed_at_once(tmp_path):
     SamAV.from_pretrained("builtin:demo-sama", device="cpu").save_pretrained(tmp_path)
     publication = prepare(tmp_path)
     assert not publication.faults and not publication.left_out
+
+
+def test_who_may_not_write_learns_it_before_anything_is_sent(hub, tmp_path, adapter):
+    """A repository that is there and can be read does not mean that one may write to it."""
+    hub.repos["someone/public"] = Repository("someone/public", private=False)
+    reading = {**hub.environment(tmp_path / "home"), "HF_TOKEN": hub.reading_token}
+    for done in push(reading, [adapter, "someone/public"], [adapter, "someone/new"]):
+        assert done.code == 1 and "does not let you write to 'someone/" in done.error
+        assert "with a token that may write" in done.error and "Traceback" not in done.error
+
+    (public,) = push(hub.environment(tmp_path / "home"), [adapter, "someone/public", "--private"])
+    assert public.code == 1 and "'someone/public' is to be private, but it is there already and public" in public.error
+    assert len(hub.repos["someone/public"].history()) == 1 and "someone/new" not in hub.repos

@@ -63,11 +63,11 @@ def train(recipe: Recipe, *, model: SamAV | None = None) -> dict[str, Any]:
     write_card(recipe, model, data, [])  # refuses what no card knows before there is anything to lose
     if recipe.push_to_hub is not None:
         model.check_publishable()
-        if accelerator.is_main_process:
-            create_repository(recipe.push_to_hub, private=recipe.private)  # whether one may is known before, not after
     run = _Run(recipe, output, accelerator, model, data)
     run.resume()
     if accelerator.is_main_process:
+        if recipe.push_to_hub is not None:
+            create_repository(recipe.push_to_hub, private=recipe.private)  # whether one may is known before, not after
         write_whole(output, {RECIPE_NAME: lambda draft: draft.write_text(recipe.to_yaml(), encoding="utf-8")})
     try:
         run.loop()
