@@ -109,7 +109,7 @@ def test_the_recipes_that_users_copy_are_recipes(path):
     if path.stem.startswith("demo-"):
         scenes = Scenes(**recipe.options)
         begins = (recipe.base, config.audio_encoder) == ("builtin:demo", "builtin:demo-audio")
-        assert begins or recipe.init_from == "outputs/demo-sama"
+        assert begins or recipe.init_from in ("outputs/demo-sama", "outputs/demo-ap-sam")
         assert scenes.settings.size == 128
     else:
         assert recipe.layout in LAYOUTS and recipe.test == "test"
