@@ -1,7 +1,6 @@
 """What is installed, and whether torch and torchaudio go together."""
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
 
 from .columns import align
 
@@ -15,6 +14,8 @@ EXTRA_PACKAGES = ("datasets", "tensorboard", "matplotlib", "gradio")
 
 def installed_version(package: str) -> str | None:
     """The installed version of a package, or None."""
+    from importlib.metadata import PackageNotFoundError, version  # not what `sam-av --help` waits for
+
     try:
         return version(package)
     except PackageNotFoundError:

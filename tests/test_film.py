@@ -318,6 +318,8 @@ class TestDamage:
         rows = [json.loads(line) for line in (tmp_path / "out" / "masks.jsonl").read_text().splitlines()]
         rows[3]["time"] += 0.05
         (tmp_path / "out" / "masks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        record = json.loads((tmp_path / "out" / "run.json").read_text())
+        (tmp_path / "out" / "run.json").write_text(json.dumps({**record, "finished": False}))  # else it is left alone
         names = ("masks.jsonl", "overlay.mp4", "timeline.png")
         before = {name: (tmp_path / "out" / name).read_bytes() for name in names}
         threads = threading.active_count()

@@ -100,8 +100,7 @@ def segment_to_folder(
     The folder gets `masks.jsonl` (see `MaskRows`), which grows with every frame, `run.json`, which says what it is of,
     and what `formats` names: `overlay.mp4`, `masks/` with a PNG for each frame, `timeline.png`; of a picture
     `overlay.png` and `mask.png`. Ctrl-C or SIGTERM ends the film early, with all files whole, and the report has its
-    number. A source that breaks off
-    does the same, and the report says why.
+    number. A source that breaks off does the same, and the report says why.
 
     Args:
         model: the model; its active adapter runs.
@@ -238,9 +237,8 @@ def _begin(output: Path, record: dict[str, Any], resume: bool, overwrite: bool) 
     """Makes the folder ready for the run; how many rows of masks of an earlier one it goes on from."""
     names = (ROWS, RECORD, *_FILM_FILES.values(), *_STILL_FILES.values())
     there = [output / name for name in names if (output / name).exists()]
-    done = [
-        path for path in there if path.name != RECORD and path.stat().st_size
-    ]  # a run may fail before its first mask
+    # A run may fail before its first mask, and leave an empty file.
+    done = [path for path in there if path.name != RECORD and path.stat().st_size]
     if there and not _is_own_record(output / RECORD):
         raise FileExistsError(
             f"'{output}' holds files that are not of sam-av segment ({', '.join(path.name for path in there)}): choose "
