@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .data_arguments import add_data_arguments, reader_options
+from .model_arguments import add_model_arguments, load_model
 
 if TYPE_CHECKING:
     from ..data import ClipDataset, DataProblems
@@ -33,8 +34,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="model",
         help="what is evaluated (default: %(default)s)",
     )
-    parser.add_argument("--base", help="the adapter's base, instead of the one that it names")
-    parser.add_argument("--audio-encoder", help="local weights of the adapter's audio encoder")
     parser.add_argument(
         "--output", type=Path, default=Path("outputs/evaluate"), help="folder of the report (default: %(default)s)"
     )
@@ -42,15 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, metavar="N", help="evaluate the first N clips only")
     parser.add_argument("--skip-bad", action="store_true", help="leave out clips that cannot be used, and list them")
     parser.add_argument("--cache", type=Path, metavar="FOLDER", help="keep audio embeddings here for other runs")
-    parser.add_argument("--batch-size", type=int, default=4, help="frames that run together (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="processes that decode clips (default: %(default)s)")
-    parser.add_argument("--device", help="cuda, mps, cpu; by default the best that there is")
-    parser.add_argument(
-        "--dtype",
-        choices=["auto", "float32", "bfloat16", "float16"],
-        default="auto",
-        help="of the frozen image encoder (default: %(default)s: bfloat16 on CUDA, else float32)",
-    )
+    add_model_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -121,16 +113,7 @@ def _predictor(options: argparse.Namespace, dataset: "ClipDataset", device: str)
 
         return SamOracle(options.adapter, device=device)
 
-    import torch
-
-    from ..model import SamAV
     from ..predictors import ModelPredictor
 
-    model = SamAV.from_pretrained(
-        options.adapter,
-        base=options.base,
-        audio_encoder=options.audio_encoder,
-        device=device,
-        dtype="auto" if options.dtype == "auto" else getattr(torch, options.dtype),
-    )
+    model = load_model(options, device)
     return ModelPredictor(model, name=options.adapter, batch_size=options.batch_size, cache=options.cache)

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .model_arguments import add_model_arguments, load_model
+
 if TYPE_CHECKING:
     from ..film.run import FilmReport
 
@@ -48,17 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--smoothing", type=float, default=0.0, metavar="SECONDS", help="average over time (default: off)"
     )
 
-    model = parser.add_argument_group("model")
-    model.add_argument("--base", help="the adapter's base, instead of the one that it names")
-    model.add_argument("--audio-encoder", help="local weights of the adapter's audio encoder")
-    model.add_argument("--batch-size", type=int, default=4, help="frames that run together (default: %(default)s)")
-    model.add_argument("--device", help="cuda, mps, cpu; by default the best that there is")
-    model.add_argument(
-        "--dtype",
-        choices=["auto", "float32", "bfloat16", "float16"],
-        default="auto",
-        help="of the frozen image encoder (default: %(default)s: bfloat16 on CUDA, else float32)",
-    )
+    add_model_arguments(parser.add_argument_group("model"))
 
 
 def run(options: argparse.Namespace) -> int:
@@ -68,23 +60,15 @@ def run(options: argparse.Namespace) -> int:
     prompts = _prompts(options)
     output = options.output or Path("outputs") / options.source.resolve().stem
 
-    import torch
     from accelerate import PartialState
 
     from ..film.clips import find_clips, segment_clips
     from ..film.run import segment_to_folder
-    from ..model import SamAV
 
     state = PartialState(cpu=options.device == "cpu")
     if not options.source.is_dir() and not state.is_main_process:
         return 0  # one film is not shared
-    model = SamAV.from_pretrained(
-        options.adapter,
-        base=options.base,
-        audio_encoder=options.audio_encoder,
-        device=options.device or state.device,
-        dtype="auto" if options.dtype == "auto" else getattr(torch, options.dtype),
-    )
+    model = load_model(options, options.device or state.device)
     settings = {
         "formats": options.formats,
         "resume": options.resume,
